@@ -1,0 +1,1 @@
+"""One table for YAML keys, flags, documentation and JSON Schema."""

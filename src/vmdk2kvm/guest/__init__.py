@@ -1,0 +1,1 @@
+"""A guest's files behind one protocol: offline (libguestfs), live (SSH), in memory (tests)."""

@@ -1,0 +1,94 @@
+"""What a planner may ask of a guest, and what the interpreter may do to it.
+
+Paths are absolute inside the guest and `/`-separated. Symbolic links are followed inside the
+guest's own root, never out of it. A path that is not there raises FileNotFoundError; a path that
+is not a regular file, where one is asked for, raises GuestError.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import BinaryIO, Protocol
+
+TEXT_ENCODING = "utf-8"
+TEXT_ERRORS = "surrogateescape"
+
+
+class FileType(Enum):
+    REGULAR = "regular"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStat:
+    """lstat(2) of one path: `mode` is the permission bits only (0o7777)."""
+
+    type: FileType
+    size_bytes: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    status: int
+    output: str  # stdout and stderr together, utf-8 with replacement
+
+
+class GuestReader(Protocol):
+    def read_bytes(self, path: str) -> bytes:
+        """The whole file; files over 16 MiB raise GuestError (use `open`)."""
+
+    def read_text(self, path: str) -> str:
+        """utf-8 with surrogateescape; no newline translation."""
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A readable, seekable stream of a file of any size; memory use is flat."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def stat(self, path: str) -> FileStat:
+        """lstat: does not follow a final symbolic link."""
+
+    def readlink(self, path: str) -> str: ...
+
+    def realpath(self, path: str) -> str:
+        """`path` with every link resolved inside the guest's root."""
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """Sorted paths that match a shell pattern ("/boot/vmlinuz-*"); `*` does not cross `/`."""
+
+    def list_tree(self, path: str) -> tuple[str, ...]:
+        """Sorted paths of all regular files below a folder; () when it is not there."""
+
+
+class GuestWriter(GuestReader, Protocol):
+    def write_bytes(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Replace or create. An existing file keeps mode, owner, xattrs and label."""
+
+    def remove(self, path: str) -> None: ...
+
+    def make_symlink(self, path: str, target: str) -> None:
+        """Create, or replace an existing link."""
+
+    def make_folder(self, path: str, mode: int = 0o755) -> None:
+        """Like `mkdir -p`; folders that exist keep their mode."""
+
+    def copy_within(self, source: str, target: str) -> None:
+        """Copy one file with mode, owner, times and xattrs; replaces `target`."""
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Run a program of the guest; a status other than 0 is returned, not raised."""
+
+    def changed_since(self, mark: str) -> tuple[str, ...]:
+        """Paths created or changed since `mark()` gave `mark`; sorted."""
+
+    def mark(self) -> str:
+        """A token for `changed_since`."""

@@ -1,0 +1,1 @@
+"""The order of things: six calls, their records, their report."""

@@ -1,0 +1,1 @@
+"""CONTROL plane: what machines exist and what they are made of."""

@@ -1,0 +1,1 @@
+"""The six stages of the pipeline: one module, one public run() each."""

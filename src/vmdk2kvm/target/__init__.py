@@ -1,0 +1,1 @@
+"""Where a result runs: QEMU boot tests and the guest's own proof of boot."""
