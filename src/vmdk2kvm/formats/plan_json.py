@@ -1,0 +1,215 @@
+"""plan.json: a plan as text, every byte of every exact change included.
+
+Contents stand as text where they are clean utf-8, else as base64, each with its SHA-256. The id is
+the first 12 hex digits of the SHA-256 of the canonical rendering (sorted keys, no spaces) without
+the id; `parse` refuses a file whose contents do not match their sums.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from vmdk2kvm.errors import ConfigError
+from vmdk2kvm.model.changes import (
+    Change,
+    MakeSymlink,
+    PlannedChange,
+    Rebuild,
+    RebuildKind,
+    RemoveFile,
+    RunCommand,
+    WriteFile,
+)
+from vmdk2kvm.model.guest_os import InitramfsTool
+from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.report import Finding, Level
+
+SCHEMA = 1
+ID_LENGTH = 12
+
+Fields = dict[str, Any]
+
+
+def plan_of(changes: Sequence[PlannedChange], findings: Sequence[Finding]) -> Plan:
+    """The plan of these changes, under the id its content gives it."""
+    body = json.dumps(_body(changes, findings), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return Plan(id=digest[:ID_LENGTH], changes=tuple(changes), findings=tuple(findings))
+
+
+def render(plan: Plan) -> str:
+    fields = {"schema": SCHEMA, "id": plan.id, **_body(plan.changes, plan.findings)}
+    return json.dumps(fields, indent=2, ensure_ascii=True) + "\n"
+
+
+def parse(text: str) -> Plan:
+    """The plan `render` wrote. Raises ConfigError for anything else, an altered plan included."""
+    try:
+        fields = json.loads(text)
+        if fields["schema"] != SCHEMA:
+            raise _refused(f"has schema {fields['schema']!r}, not {SCHEMA}")
+        changes = [_planned_change(item) for item in fields["changes"]]
+        plan = plan_of(changes, [_finding(item) for item in fields["findings"]])
+        written_id = fields["id"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _refused("is not a plan of this tool") from error
+    if plan.id != written_id:
+        raise _refused("was altered after it was written: its id does not match its content")
+    return plan
+
+
+def _refused(reason: str) -> ConfigError:
+    return ConfigError(f'"plan.json" {reason}.', hint="make the plan again with `vmdk2kvm plan`.")
+
+
+def _body(changes: Sequence[PlannedChange], findings: Sequence[Finding]) -> Fields:
+    return {
+        "changes": [{"fix": item.fix, **change_fields(item.change)} for item in changes],
+        "findings": [finding_fields(finding) for finding in findings],
+    }
+
+
+def finding_fields(finding: Finding) -> dict[str, str]:
+    return {
+        "id": finding.id,
+        "level": finding.level.value,
+        "message": _clean(finding.message),
+        "remedy": _clean(finding.remedy),
+    }
+
+
+def _finding(fields: Mapping[str, str]) -> Finding:
+    return Finding(
+        id=fields["id"],
+        level=Level(fields["level"]),
+        message=fields["message"],
+        remedy=fields["remedy"],
+    )
+
+
+def change_fields(change: Change) -> Fields:
+    """One change as JSON values; "kind" says which."""
+    match change:
+        case WriteFile():
+            return {
+                "kind": change.kind,
+                "path": change.path,
+                "mode": f"{change.mode:04o}",
+                "before": None if change.before is None else _content(change.before),
+                "after": _content(change.after),
+            }
+        case RemoveFile():
+            return {"kind": change.kind, "path": change.path, "before": _content(change.before)}
+        case MakeSymlink():
+            return {
+                "kind": change.kind,
+                "path": change.path,
+                "before": change.before,
+                "target": change.target,
+            }
+        case RunCommand():
+            return {
+                "kind": change.kind,
+                "argv": list(change.argv),
+                "done_when": change.done_when,
+                "may_write": list(change.may_write),
+            }
+        case Rebuild():
+            return {
+                "kind": change.kind,
+                "what": change.what.value,
+                "tool": change.tool.value,
+                "kernel": change.kernel,
+                "path": change.path,
+                "must_hold": sorted(change.must_hold),
+                "estimated_bytes": change.estimated_bytes,
+            }
+
+
+def _planned_change(fields: Fields) -> PlannedChange:
+    return PlannedChange(fix=_text(fields["fix"]), change=_PARSERS[fields["kind"]](fields))
+
+
+def _write_file(fields: Fields) -> WriteFile:
+    return WriteFile(
+        path=_text(fields["path"]),
+        before=None if fields["before"] is None else _bytes(fields["before"]),
+        after=_bytes(fields["after"]),
+        mode=int(fields["mode"], 8),
+    )
+
+
+def _remove_file(fields: Fields) -> RemoveFile:
+    return RemoveFile(path=_text(fields["path"]), before=_bytes(fields["before"]))
+
+
+def _make_symlink(fields: Fields) -> MakeSymlink:
+    before = fields["before"]
+    return MakeSymlink(
+        path=_text(fields["path"]),
+        before=None if before is None else _text(before),
+        target=_text(fields["target"]),
+    )
+
+
+def _run_command(fields: Fields) -> RunCommand:
+    return RunCommand(
+        argv=tuple(_text(word) for word in fields["argv"]),
+        done_when=_text(fields["done_when"]),
+        may_write=tuple(_text(path) for path in fields["may_write"]),
+    )
+
+
+def _rebuild(fields: Fields) -> Rebuild:
+    return Rebuild(
+        what=RebuildKind(fields["what"]),
+        tool=InitramfsTool(fields["tool"]),
+        kernel=_text(fields["kernel"]),
+        path=_text(fields["path"]),
+        must_hold=frozenset(_text(name) for name in fields["must_hold"]),
+        estimated_bytes=int(fields["estimated_bytes"]),
+    )
+
+
+_PARSERS: dict[str, Callable[[Fields], Change]] = {
+    "write-file": _write_file,
+    "remove-file": _remove_file,
+    "make-symlink": _make_symlink,
+    "run-command": _run_command,
+    "rebuild": _rebuild,
+}
+
+
+def _content(content: bytes) -> dict[str, str]:
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        return {"text": content.decode(), "sha256": digest}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode("ascii"), "sha256": digest}
+
+
+def _bytes(fields: Mapping[str, str]) -> bytes:
+    content = fields["text"].encode() if "text" in fields else _base64(fields["base64"])
+    if hashlib.sha256(content).hexdigest() != fields["sha256"]:
+        raise ValueError("a content does not match its sha256")
+    return content
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return cast("str", value)
+
+
+def _clean(text: str) -> str:
+    return text
