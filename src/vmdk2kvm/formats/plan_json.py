@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.model.changes import (
@@ -76,8 +76,8 @@ def finding_fields(finding: Finding) -> dict[str, str]:
     return {
         "id": finding.id,
         "level": finding.level.value,
-        "message": _clean(finding.message),
-        "remedy": _clean(finding.remedy),
+        "message": finding.message,
+        "remedy": finding.remedy,
     }
 
 
@@ -208,8 +208,4 @@ def _base64(text: str) -> bytes:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
-    return cast("str", value)
-
-
-def _clean(text: str) -> str:
-    return text
+    return value

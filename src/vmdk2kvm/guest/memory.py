@@ -17,6 +17,7 @@ from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, CommandResult, F
 from vmdk2kvm.model.units import MIB
 
 READ_LIMIT_BYTES = 16 * MIB
+LOOK = "look at it in the guest."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +106,7 @@ class MemoryGuest:
     def readlink(self, path: str) -> str:
         node = self._node(self._place(path), path)
         if not isinstance(node, Link):
-            raise GuestError(
-                f'"{path}" in the guest is not a symbolic link.', hint="look at it in the guest."
-            )
+            raise GuestError(f'"{path}" in the guest is not a symbolic link.', hint=LOOK)
         return node.target
 
     def realpath(self, path: str) -> str:
@@ -155,9 +154,7 @@ class MemoryGuest:
     def make_symlink(self, path: str, target: str) -> None:
         place = self._place(path)
         if not isinstance(self._nodes.get(place, Link(target="")), Link):
-            raise GuestError(
-                f'"{path}" in the guest is in the way of a link.', hint="move it away in the guest."
-            )
+            raise GuestError(f'"{path}" in the guest is in the way of a link.', hint="move it away.")
         self._folder(parent(place), path)
         self._put(place, Link(target=target))
 
@@ -168,7 +165,7 @@ class MemoryGuest:
             self.make_folder(parent(real), mode)
             self._nodes[real] = Folder(mode=mode)
         elif not isinstance(present, Folder):
-            raise GuestError(f'"{path}" in the guest is not a folder.', hint="look at it in the guest.")
+            raise GuestError(f'"{path}" in the guest is not a folder.', hint=LOOK)
 
     def copy_within(self, source: str, target: str) -> None:
         content = self._file(source)
@@ -254,4 +251,4 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 def _not_a_file(path: str) -> GuestError:
-    return GuestError(f'"{path}" in the guest is not a regular file.', hint="look at it in the guest.")
+    return GuestError(f'"{path}" in the guest is not a regular file.', hint=LOOK)

@@ -79,7 +79,8 @@ class Initramfs:
     """What one initramfs image holds.
 
     `modules` are kernel module names with "_" for "-" ("virtio_blk"); `error` says why the image
-    could not be read, and then `modules` is empty.
+    could not be read, and then `modules` is empty. `files` are the small settings baked into it
+    ("conf/conf.d/resume", "etc/cmdline.d/…"), by path.
     """
 
     path: str
@@ -87,6 +88,7 @@ class Initramfs:
     compression: str
     modules: frozenset[str]
     error: str | None = None
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

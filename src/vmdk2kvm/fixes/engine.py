@@ -1,0 +1,277 @@
+"""Plans, and the only interpreter of them.
+
+`plan` asks every fix in order and changes nothing. `apply` does what a plan says to a guest,
+whether that guest lies in an appliance, answers over SSH or is a dict. `converge` plans again:
+a repaired guest has nothing left to repair.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan
+from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.fixes.journal import STATE_FOLDER, Journal, backup_path, begin
+from vmdk2kvm.fixes.pending import PendingGuest
+from vmdk2kvm.fixes.proof import run_rebuild
+from vmdk2kvm.fixes.rebuild import ENVIRONMENT, TIMEOUT_S, recipe
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.plan_json import plan_of
+from vmdk2kvm.guest.paths import parent
+from vmdk2kvm.guest.protocol import GuestReader, GuestWriter
+from vmdk2kvm.model.changes import (
+    Change,
+    MakeSymlink,
+    PlannedChange,
+    Rebuild,
+    RemoveFile,
+    RunCommand,
+    WriteFile,
+)
+from vmdk2kvm.model.guest_os import GuestOs
+from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.report import Finding, Level
+
+
+class Misplanned(RuntimeError):
+    """A fix planned a change of something that is not there, or that changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """`written` are all guest paths that changed, `by_programs` those that opaque changes wrote."""
+
+    written: tuple[str, ...]
+    by_programs: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def plan(fixes: Iterable[Fix], guest: GuestReader, os: GuestOs) -> Plan:
+    """What `fixes` would do, in the order it has to be done. Reads only."""
+    pending = PendingGuest(guest)
+    changes: list[PlannedChange] = []
+    findings: list[Finding] = []
+    for fix in fixes:
+        if os.family not in fix.families:
+            continue
+        for item in fix.plan(pending, os):
+            if isinstance(item, Finding):
+                findings.append(item)
+            else:
+                _check_planned(pending, fix, item)
+                pending.add(item, _may_write(item))
+                changes.append(PlannedChange(fix=fix.name, change=item))
+    return plan_of(_in_steps(changes), findings)
+
+
+def apply(
+    plan: Plan, guest: GuestWriter, *, backup: bool, move_away: frozenset[str] = frozenset()
+) -> Applied:
+    """Do what `plan` says. Raises StalePlan before anything is written.
+
+    `move_away` names the images whose file system cannot hold the old and the new one together.
+    """
+    _check_fresh(plan, guest)
+    journal = begin(guest, plan) if backup else None
+    edited = tuple(_edit(guest, item.change) for item in plan.changes if not _is_opaque(item.change))
+    by_programs: list[str] = []
+    findings: list[Finding] = []
+    for item in plan.changes:
+        if isinstance(item.change, RunCommand | Rebuild):
+            wrote, outside = _run(guest, plan, item.change, journal, move_away)
+            by_programs.extend(wrote)
+            findings.extend(_outside_finding(item.fix, path) for path in outside)
+    return Applied(
+        written=_unique((*edited, *by_programs)),
+        by_programs=_unique(by_programs),
+        findings=tuple(findings),
+    )
+
+
+def converge(
+    applied: Applied,
+    fixes: Sequence[Fix],
+    guest: GuestWriter,
+    inspect_again: Callable[[], GuestOs],
+    apply_again: Callable[[Plan, GuestOs], Applied],
+) -> Applied:
+    """Plan again until nothing is left, one more round at most. Raises DoesNotConverge.
+
+    The round may repair only what programs of the first one changed; each repair is a finding.
+    """
+    os = inspect_again()
+    second = plan(fixes, guest, os)
+    if not second.changes:
+        return applied
+    unexplained = [path for path in _paths(second) if path not in applied.by_programs]
+    if unexplained:
+        raise _does_not_converge("the second plan changes what the first had settled", unexplained)
+    again = apply_again(second, os)
+    third = plan(fixes, guest, inspect_again())
+    if third.changes:
+        raise _does_not_converge("two rounds were not enough", _paths(third))
+    return Applied(
+        written=_unique((*applied.written, *again.written)),
+        by_programs=_unique((*applied.by_programs, *again.by_programs)),
+        findings=(*applied.findings, *again.findings, *map(_unplanned_finding, second.changes)),
+    )
+
+
+# planning
+
+
+def _check_planned(pending: PendingGuest, fix: Fix, change: Change) -> None:
+    if isinstance(change, WriteFile) and change.before == change.after:
+        raise Misplanned(f'{fix.name} changes nothing in "{change.path}"')
+    if not pending.matches(change):
+        raise Misplanned(f"{fix.name} did not plan on the guest as it will be: {change.kind}")
+
+
+def _in_steps(changes: Sequence[PlannedChange]) -> list[PlannedChange]:
+    """EDIT, then RUN, then REBUILD; a rebuild asked for twice is done once."""
+    exact = [item for item in changes if not _is_opaque(item.change)]
+    runs = [item for item in changes if isinstance(item.change, RunCommand)]
+    rebuilds: dict[tuple[str, str], PlannedChange] = {}
+    for item in changes:
+        if isinstance(item.change, Rebuild):
+            key = (item.change.what.value, item.change.path)
+            rebuilds[key] = _merged(rebuilds[key], item.change) if key in rebuilds else item
+    return [*exact, *runs, *rebuilds.values()]
+
+
+def _merged(first: PlannedChange, other: Rebuild) -> PlannedChange:
+    assert isinstance(first.change, Rebuild)
+    both = replace(
+        first.change,
+        must_hold=first.change.must_hold | other.must_hold,
+        estimated_bytes=max(first.change.estimated_bytes, other.estimated_bytes),
+    )
+    return PlannedChange(fix=first.fix, change=both)
+
+
+def _may_write(change: Change) -> tuple[str, ...]:
+    if isinstance(change, Rebuild):
+        return recipe(change).may_write
+    return change.may_write if isinstance(change, RunCommand) else ()
+
+
+def _is_opaque(change: Change) -> bool:
+    return isinstance(change, RunCommand | Rebuild)
+
+
+# applying
+
+
+def _check_fresh(plan: Plan, guest: GuestReader) -> None:
+    pending = PendingGuest(guest)
+    for item in plan.changes:
+        if not isinstance(item.change, RunCommand | Rebuild):
+            if not pending.matches(item.change):
+                raise StalePlan(item.change.path)
+            pending.add(item.change)
+
+
+def _edit(guest: GuestWriter, change: Change) -> str:
+    match change:
+        case WriteFile():
+            if change.before is None:
+                guest.make_folder(parent(change.path))
+            guest.write_bytes(change.path, change.after, change.mode)
+        case RemoveFile():
+            guest.remove(change.path)
+        case MakeSymlink():
+            guest.make_folder(parent(change.path))
+            guest.make_symlink(change.path, change.target)
+        case _:
+            raise AssertionError("an opaque change is no edit")
+    return change.path
+
+
+def _run(
+    guest: GuestWriter,
+    plan: Plan,
+    change: RunCommand | Rebuild,
+    journal: Journal | None,
+    move_away: frozenset[str],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Run an opaque change; what it wrote, and what of that it had not announced."""
+    if isinstance(change, RunCommand):
+        wrote, may_write = _run_command(guest, change), change.may_write
+    else:
+        kept = _keep_at(guest, plan, change, journal)
+        try:
+            rebuilt = run_rebuild(guest, change, kept=kept, move_away=change.path in move_away)
+        finally:
+            if journal is None:
+                guest.remove(kept)
+        wrote, may_write = rebuilt.wrote, rebuilt.may_write
+    wrote = tuple(path for path in wrote if not path.startswith(STATE_FOLDER))
+    if journal is not None:
+        journal.strike(guest, change, wrote)
+    return wrote, tuple(path for path in wrote if not path.startswith(may_write))
+
+
+def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[str, ...]:
+    mark = guest.mark()
+    result = guest.run(change.argv, timeout_s=TIMEOUT_S, env=ENVIRONMENT)
+    wrote = guest.changed_since(mark)
+    if result.status != 0 or not guest.exists(change.done_when):
+        raise GuestError(
+            f'"{change.argv[0]}" in the guest ended with status {result.status} and did not do its work.',
+            hint=f"it said: {visible(result.output[-400:].strip())}",
+        )
+    return wrote
+
+
+def _keep_at(guest: GuestWriter, plan: Plan, change: Rebuild, journal: Journal | None) -> str:
+    """Where the old image waits: in the backup, or in a file of its own that goes away again."""
+    image = guest.realpath(change.path)
+    if journal is None:
+        kept = f"{STATE_FOLDER}-{plan.id}-{image.rpartition('/')[2]}"
+        guest.make_folder(parent(kept))
+        return kept
+    kept = backup_path(plan, image)
+    guest.make_folder(parent(kept), mode=0o700)
+    return kept
+
+
+# findings and errors
+
+
+def _outside_finding(fix: str, path: str) -> Finding:
+    return Finding(
+        id="write-outside-plan",
+        level=Level.WARNING,
+        message=f'a program run by {fix} also wrote "{visible(path)}", which the plan did not announce.',
+        remedy="look at the file; a backup of the machine holds the old one.",
+    )
+
+
+def _unplanned_finding(item: PlannedChange) -> Finding:
+    return Finding(
+        id="unplanned-change",
+        level=Level.WARNING,
+        message=f'a program undid part of the repair; {item.fix} repaired "{visible(_path(item))}" again.',
+        remedy="review the change in the report.",
+    )
+
+
+def _path(item: PlannedChange) -> str:
+    change = item.change
+    return change.argv[0] if isinstance(change, RunCommand) else change.path
+
+
+def _paths(plan: Plan) -> list[str]:
+    return [_path(item) for item in plan.changes]
+
+
+def _does_not_converge(reason: str, paths: Sequence[str]) -> DoesNotConverge:
+    shown = ", ".join(f'"{visible(path)}"' for path in paths)
+    return DoesNotConverge(
+        f"the guest is not settled after the repair: {reason}: {shown}.",
+        hint="leave out the fix that `vmdk2kvm plan` names for that file with --skip-fix, and report it.",
+        paths=tuple(paths),
+    )
+
+
+def _unique(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(paths)))

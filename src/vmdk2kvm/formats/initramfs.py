@@ -1,0 +1,153 @@
+"""initramfs images: what is in them (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
+
+An image is a row of cpio archives, each bare (early microcode) or compressed, with zeros between
+them. Memory stays flat and hostile images end in InitramfsError: output, members and names are bounded.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import BinaryIO
+
+from vmdk2kvm.formats.cpio import MAGICS, InitramfsError, Member, bad_image, read_members
+from vmdk2kvm.formats.decompress import COMPRESSIONS, Compression, Window
+from vmdk2kvm.formats.kernel_modules import module_of_path
+from vmdk2kvm.model.guest_os import Initramfs
+from vmdk2kvm.model.units import GIB, KIB, MIB
+
+__all__ = ["InitramfsContents", "InitramfsError", "describe", "scan"]
+
+MAX_UNPACKED_BYTES = 2 * GIB
+MAX_MEMBERS = 300_000
+MAX_KEPT_BYTES = 16 * MIB  # names of modules and small files together
+MAX_FILE_BYTES = 64 * KIB
+
+# Configuration baked into an image: initramfs-tools' conf, dracut's etc.
+FILES_OF_INTEREST = (
+    "conf/conf.d/*",
+    "conf/modules",
+    "conf/initramfs.conf",
+    "cryptroot/crypttab",
+    "etc/cmdline",
+    "etc/cmdline.d/*",
+    "etc/crypttab",
+    "etc/fstab",
+    "etc/fstab.empty",
+    "etc/fstab.sys",
+    "etc/lvm/devices/system.devices",
+    "etc/modules-load.d/*",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitramfsContents:
+    """`compression` is that of the last archive; `files` are the small files of interest by path."""
+
+    compression: str
+    modules: frozenset[str]
+    files: Mapping[str, bytes]
+    member_count: int
+
+
+def scan(stream: BinaryIO, *, max_unpacked_bytes: int = MAX_UNPACKED_BYTES) -> InitramfsContents:
+    """Read an image from its first byte to its last. Raises InitramfsError."""
+    found = _Found(room_bytes=max_unpacked_bytes)
+    image = Window.over_stream(stream)
+    while image.skip_zeros():
+        segment = _segment(image)
+        if segment is None:
+            found.compression = found.compression or "none"
+            found.take(read_members(image, found.wants))
+        else:
+            found.compression = segment.name
+            found.take_all(Window(segment.unpack(image)))
+    if not found.compression:
+        raise bad_image("it holds no archive")
+    return InitramfsContents(
+        compression=found.compression,
+        modules=frozenset(found.modules),
+        files=found.files,
+        member_count=found.members,
+    )
+
+
+def describe(path: str, size_bytes: int, stream: BinaryIO) -> Initramfs:
+    """An image as a fact about a guest; one that cannot be read says why in `error`."""
+    try:
+        contents = scan(stream)
+    except InitramfsError as error:
+        return Initramfs(
+            path=path, size_bytes=size_bytes, compression="", modules=frozenset(), error=error.message
+        )
+    return Initramfs(
+        path=path,
+        size_bytes=size_bytes,
+        compression=contents.compression,
+        modules=contents.modules,
+        files=tuple(sorted(contents.files.items())),
+    )
+
+
+def _segment(image: Window) -> Compression | None:
+    """How the archive that starts here is compressed, None for a bare one."""
+    start = image.peek(8)
+    if start.startswith(MAGICS):
+        return None
+    for compression in COMPRESSIONS:
+        if start.startswith(compression.magic):
+            return compression
+    raise bad_image(f"an archive starts with the unknown bytes {start.hex()}")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What a scan has gathered so far, and how much it may still gather."""
+
+    room_bytes: int
+    compression: str = ""
+    modules: set[str] = field(default_factory=set)
+    files: dict[str, bytes] = field(default_factory=dict)
+    members: int = 0
+    kept_bytes: int = 0
+
+    def wants(self, name: str, size_bytes: int) -> bool:
+        self.room_bytes -= size_bytes + len(name)
+        if self.room_bytes < 0:
+            raise bad_image("it unpacks to more than any boot image does")
+        return size_bytes <= MAX_FILE_BYTES and _is_of_interest(_plain(name))
+
+    def take_all(self, unpacked: Window) -> None:
+        """The archives of one compressed segment, which may hold several."""
+        while unpacked.skip_zeros():
+            if not unpacked.peek(6).startswith(MAGICS):
+                raise bad_image("a compressed part holds no cpio archive")
+            self.take(read_members(unpacked, self.wants))
+
+    def take(self, members: Iterator[Member]) -> None:
+        for member in members:
+            self.members += 1
+            if self.members > MAX_MEMBERS:
+                raise bad_image(f"it holds more than {MAX_MEMBERS} files")
+            self._take_member(_plain(member.name), member.content)
+
+    def _take_member(self, name: str, content: bytes | None) -> None:
+        module = module_of_path(name)
+        if module is not None and module not in self.modules:
+            self._keep(len(module))
+            self.modules.add(module)
+        if content is not None:
+            self._keep(len(name) + len(content))
+            self.files[name] = content
+
+    def _keep(self, size_bytes: int) -> None:
+        self.kept_bytes += size_bytes
+        if self.kept_bytes > MAX_KEPT_BYTES:
+            raise bad_image("its names and settings are larger than any boot image's")
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix(".").lstrip("/")
+
+
+def _is_of_interest(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in FILES_OF_INTEREST)
