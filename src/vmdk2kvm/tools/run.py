@@ -8,9 +8,11 @@ not used because it fires when the *thread* that started the child ends.
 
 import logging
 import os
+import select
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,16 +23,14 @@ from vmdk2kvm.errors import ToolFailed, ToolMissing
 
 log = logging.getLogger(__name__)
 
-# A shell sends a background job's stdin to /dev/null, so it is handed over as descriptor 8.
+# The pipe comes as stdin: a POSIX shell can name no other descriptor over 9. The child reads nothing.
 _TETHER = """
-exec 8<&0 9<&"$TETHER_FD"
-eval "exec $TETHER_FD<&-"
-unset TETHER_FD
-"$@" <&8 8<&- 9<&- &
+exec 9<&0 </dev/null
+"$@" 9<&- &
 child=$!
-(read -r _ <&9; kill -KILL $child) 8<&- </dev/null >/dev/null 2>&1 &
+(read -r _ <&9; kill -KILL $child) >/dev/null 2>&1 &
 watcher=$!
-exec 8<&- 9<&-
+exec 9<&-
 wait $child
 status=$?
 kill -KILL $watcher
@@ -79,7 +79,6 @@ class Process:
 def start(
     argv: Sequence[str],
     *,
-    stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
     env: Mapping[str, str] | None = None,
@@ -93,11 +92,11 @@ def start(
     try:
         popen = subprocess.Popen(
             ["/bin/sh", "-c", _TETHER, "tether", *argv],
-            stdin=stdin,
+            stdin=read_end,
             stdout=stdout,
             stderr=stderr,
-            env={**(os.environ if env is None else env), "TETHER_FD": str(read_end)},
-            pass_fds=(read_end, *pass_fds),
+            env=env,
+            pass_fds=pass_fds,
             start_new_session=True,  # a Ctrl-C is ours to handle, not the child's
         )
     except BaseException:
@@ -129,16 +128,29 @@ def run(
     with tempfile.TemporaryFile() as stderr, tempfile.TemporaryFile() as collected:
         piped = on_output is not None
         with start(argv, stdout=subprocess.PIPE if piped else collected, stderr=stderr, env=env) as process:
+            deadline = None if timeout_s is None else time.monotonic() + timeout_s
             if on_output is not None:
-                while chunk := os.read(process.stdout.fileno(), 65536):
-                    on_output(chunk)
-            status = process.wait(timeout_s)
+                _read_until(process.stdout, deadline, on_output)
+            status = process.wait(_left(deadline))
         result = Completed(status=status, stdout=_text(collected), stderr=_text(stderr))
     if result.stderr:
         log.debug("%s said: %s", argv[0], result.stderr.rstrip())
     if check and status != 0:
         raise ToolFailed(argv, status, result.stderr)
     return result
+
+
+def _read_until(stream: IO[bytes], deadline: float | None, on_output: Callable[[bytes], None]) -> None:
+    while select.select([stream], [], [], _left(deadline))[0]:
+        chunk = os.read(stream.fileno(), 65536)
+        if not chunk:
+            return
+        on_output(chunk)
+    raise TimeoutError
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def _text(file: IO[bytes]) -> str:
