@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from vmdk2kvm.model.changes import PlannedChange
+from vmdk2kvm.model.disk import TargetDisk
+from vmdk2kvm.model.guest_os import GuestOs
+
 
 class Level(Enum):
     INFO = "info"
@@ -67,4 +71,23 @@ class BootEvidence:
     reason: str | None = None
     evidence: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class RunStatus(Enum):
+    OK = "ok"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a run of one VM went. A failure is also a finding of level error, with its remedy."""
+
+    vm: str
+    status: RunStatus
+    stages: tuple[StageResult, ...]
+    disks: tuple[TargetDisk, ...] = ()
+    guest: GuestOs | None = None
+    changes: tuple[PlannedChange, ...] = ()
+    boot: BootEvidence | None = None
     findings: tuple[Finding, ...] = ()
