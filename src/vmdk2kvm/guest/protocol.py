@@ -92,3 +92,77 @@ class GuestWriter(GuestReader, Protocol):
 
     def mark(self) -> str:
         """A token for `changed_since`."""
+
+
+class BlockKind(Enum):
+    DISK = "disk"
+    PARTITION = "partition"
+    LVM = "lvm"
+    MD = "md"
+    OTHER = "other"  # another device-mapper volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockDevice:
+    """One block device of the open guest and what stands on it.
+
+    `device` is the name to mount it by; `aliases` are other stable names of the same device
+    ("/dev/mapper/vg0-root"). `content` is blkid's TYPE ("ext4", "LVM2_member", "swap"), None for
+    nothing known. `table` ("gpt", "dos") and `boot_code` (the first 440 bytes) are a disk's own.
+    `part_type` is a GPT type GUID or an MBR type ("0xef"), in lower case.
+    """
+
+    device: str
+    kind: BlockKind
+    size_bytes: int
+    aliases: tuple[str, ...] = ()
+    content: str | None = None
+    uuid: str | None = None
+    label: str | None = None
+    partuuid: str | None = None
+    partlabel: str | None = None
+    part_type: str | None = None
+    table: str | None = None
+    boot_code: bytes = b""
+    disk: int | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Free space of one mounted file system; `free_inodes` None where inodes are not counted."""
+
+    free_bytes: int
+    free_inodes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subvolumes:
+    """btrfs subvolumes by path from the top level ("@", "@/.snapshots/1/snapshot").
+
+    `default` is the one mounted without `subvol=`: "" for the top level itself.
+    """
+
+    paths: tuple[str, ...]
+    default: str
+
+
+class GuestSession(GuestWriter, Protocol):
+    """A guest whose file systems are not mounted yet: what INSPECT needs beyond files."""
+
+    def block_devices(self) -> tuple[BlockDevice, ...]: ...
+
+    def mount(
+        self, device: str, mountpoint: str, *, options: Sequence[str] = (), read_only: bool = False
+    ) -> None:
+        """Mount at a folder that exists ("/" first). Raises GuestError with what mount(8) said."""
+
+    def unmount_all(self) -> None: ...
+
+    def subvolumes(self) -> Subvolumes:
+        """Of the btrfs file system mounted at "/" (mount it with `subvolid=5`)."""
+
+    def room(self, mountpoint: str) -> Room: ...
+
+    def trim(self) -> None:
+        """Give deleted blocks of every mounted file system back (fstrim(8))."""
