@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from vmdk2kvm.model.changes import Rebuild
 from vmdk2kvm.model.guest_os import InitramfsTool
 
+# The tools a recipe exists for.
+REBUILDERS = frozenset({InitramfsTool.INITRAMFS_TOOLS, InitramfsTool.DRACUT})
+
 TIMEOUT_S = 1800.0  # an emulated appliance needs minutes for a large image
 
 # TMPDIR is a tmpfs in the appliance, so the unpacked tree does not grow the overlay. A fixed

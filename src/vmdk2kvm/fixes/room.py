@@ -1,0 +1,141 @@
+"""Whether a plan fits into the guest's file systems, asked before anything is written.
+
+Counted are edits, backups, the journal, and each rebuild with the old image kept meanwhile.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from vmdk2kvm.errors import NoRoomInGuest
+from vmdk2kvm.fixes.journal import STATE_FOLDER
+from vmdk2kvm.model.changes import MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.guest_os import GuestOs
+from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.units import KIB, MIB, format_bytes
+
+BLOCK_BYTES = 4 * KIB
+RESERVE_BYTES = MIB  # folders, extents, what the file system takes for itself
+JOURNAL_BYTES = 64 * KIB
+
+
+@dataclass(slots=True, kw_only=True)
+class _Room:
+    """Free space by mount point while the plan is played through."""
+
+    free_bytes: dict[str, int]
+    free_inodes: dict[str, int]
+    taken_inodes: Counter[str] = field(default_factory=Counter)
+
+    def take(self, mountpoint: str, size_bytes: int) -> None:
+        if mountpoint in self.free_bytes:
+            self.free_bytes[mountpoint] -= size_bytes
+
+    def check(self, mountpoint: str, size_bytes: int = 0) -> None:
+        """Raise NoRoomInGuest unless `size_bytes` more fit."""
+        if not self.fits(mountpoint, size_bytes):
+            free = self.free_bytes[mountpoint]
+            raise _no_room(mountpoint, size_bytes + RESERVE_BYTES + max(0, -free), max(0, free))
+
+    def fits(self, mountpoint: str, size_bytes: int) -> bool:
+        return self.free_bytes.get(mountpoint, size_bytes + RESERVE_BYTES) >= size_bytes + RESERVE_BYTES
+
+
+def images_to_move_away(plan: Plan, os: GuestOs, *, backup: bool) -> frozenset[str]:
+    """The images whose file system cannot hold old and new together. Raises NoRoomInGuest."""
+    room = _Room(
+        free_bytes={space.mountpoint: space.free_bytes for space in os.space},
+        free_inodes={s.mountpoint: s.free_inodes for s in os.space if s.free_inodes is not None},
+    )
+    mountpoints = tuple(room.free_bytes)
+    edits = [item.change for item in plan.changes if not isinstance(item.change, RunCommand | Rebuild)]
+    _take_edits(room, mountpoints, edits, backup=backup)
+    old_sizes = {k.initramfs.path: k.initramfs.size_bytes for k in os.kernels if k.initramfs}
+    rebuilds = [item.change for item in plan.changes if isinstance(item.change, Rebuild)]
+    moved = [
+        rebuild.path for rebuild in rebuilds if _take_rebuild(room, mountpoints, rebuild, old_sizes, backup)
+    ]
+    return frozenset(moved)
+
+
+def _take_edits(
+    room: _Room,
+    mountpoints: tuple[str, ...],
+    edits: Iterable[WriteFile | RemoveFile | MakeSymlink],
+    *,
+    backup: bool,
+) -> None:
+    kept_on = mountpoint_of(STATE_FOLDER, mountpoints)
+    touched = {kept_on} if backup else set()
+    if backup:
+        room.take(kept_on, JOURNAL_BYTES)
+    for edit in edits:
+        at = mountpoint_of(edit.path, mountpoints)
+        before, after = _sizes(edit)
+        room.take(at, max(0, after - before) + BLOCK_BYTES)
+        room.taken_inodes[at] += 1
+        touched.add(at)
+        if backup and before:
+            room.take(kept_on, before + BLOCK_BYTES)
+            room.taken_inodes[kept_on] += 2  # the copy and, at most, its folder
+    for mountpoint in touched:
+        room.check(mountpoint)
+        _check_inodes(room, mountpoint)
+
+
+def _take_rebuild(
+    room: _Room,
+    mountpoints: tuple[str, ...],
+    rebuild: Rebuild,
+    old_sizes: Mapping[str, int],
+    backup: bool,
+) -> bool:
+    """Count one rebuild; whether the old image has to leave its place first."""
+    at, kept_on = mountpoint_of(rebuild.path, mountpoints), mountpoint_of(STATE_FOLDER, mountpoints)
+    old_bytes = old_sizes.get(rebuild.path, 0)
+    room.check(kept_on, old_bytes)
+    room.take(kept_on, old_bytes)
+    move_away = not room.fits(at, rebuild.estimated_bytes)
+    if move_away:
+        room.check(at, rebuild.estimated_bytes - old_bytes)
+    room.take(at, max(0, rebuild.estimated_bytes - old_bytes))
+    if not backup:
+        room.take(kept_on, -old_bytes)
+    return move_away
+
+
+def mountpoint_of(path: str, mountpoints: Iterable[str]) -> str:
+    """The mount point whose file system holds `path`."""
+    holding = (each for each in mountpoints if f"{path}/".startswith(each.rstrip("/") + "/"))
+    return max(holding, key=len, default="/")
+
+
+def _sizes(edit: WriteFile | RemoveFile | MakeSymlink) -> tuple[int, int]:
+    match edit:
+        case WriteFile():
+            return len(edit.before or b""), len(edit.after)
+        case RemoveFile():
+            return len(edit.before), 0
+        case MakeSymlink():
+            return 0, len(edit.target)
+
+
+def _check_inodes(room: _Room, mountpoint: str) -> None:
+    needed, free = room.taken_inodes[mountpoint], room.free_inodes.get(mountpoint)
+    if free is not None and free < needed:
+        raise NoRoomInGuest(
+            f'"{mountpoint}" in the guest has {free} free inodes; the repair needs {needed}.',
+            hint=f"remove small files from {mountpoint} in the guest, then run again.",
+            mountpoint=mountpoint,
+            needed_bytes=0,
+        )
+
+
+def _no_room(mountpoint: str, needed_bytes: int, free_bytes: int) -> NoRoomInGuest:
+    return NoRoomInGuest(
+        f'"{mountpoint}" in the guest has {format_bytes(free_bytes)} free; '
+        f"the repair needs {format_bytes(needed_bytes)}.",
+        hint=f"make room on {mountpoint} in the guest (old kernels, caches), then run again.",
+        mountpoint=mountpoint,
+        needed_bytes=needed_bytes,
+    )
