@@ -1,0 +1,64 @@
+"""Names of block devices: which a move from VMware to KVM breaks, and which it does not.
+
+The kernel numbers disks by driver and order of discovery (/dev/sda becomes /dev/vda), udev's
+by-path names hold the PCI slot, its by-id names the serial of VMware's disk. What is written in
+the file system or the partition table moves along (udev's 60-persistent-storage.rules).
+"""
+
+import re
+
+from vmdk2kvm.model.guest_os import FileSystem
+
+BY_PATH = "/dev/disk/by-path/"
+_HOSTILE = (
+    r"/dev/(?:(?:s|h|v|xv)d[a-z]+[0-9]*|nvme\S*|cciss/\S+|disk/by-path/\S+"
+    r"|disk/by-id/(?:scsi-36000c29|wwn-|ata-VMware|nvme-VMware|scsi-[0-9S]VMware)\S*)"
+)
+_HOSTILE_NAME = re.compile(_HOSTILE)
+_STARTS_HOSTILE = re.compile(rf"{_HOSTILE}(?![^:,])")
+_PLAIN = re.compile(r"[A-Za-z0-9_=./:@%+-]+")
+_FOLDERS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid", "LABEL": "by-label", "PARTLABEL": "by-partlabel"}
+_SHARED_UUID = frozenset({"btrfs"})  # all devices of one file system carry its UUID and label
+
+
+def is_hostile(name: str) -> bool:
+    """Whether the device called `name` may be called otherwise, or be another one, on KVM."""
+    return _HOSTILE_NAME.fullmatch(name) is not None
+
+
+def starts_hostile(value: str) -> bool:
+    """Whether `value` is a hostile name or begins with one ("/dev/sda3:cryptroot")."""
+    return _STARTS_HOSTILE.match(value) is not None
+
+
+def is_plain(name: str) -> bool:
+    """Whether `name` means the same in every language: nothing to quote, escape or expand."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def stable_names(filesystem: FileSystem, all_filesystems: tuple[FileSystem, ...]) -> tuple[str, ...]:
+    """`UUID=…`, `PARTUUID=…`, `LABEL=…`, `PARTLABEL=…`, best first.
+
+    Leaves out what the file system lacks and what another one shares (a cloned disk): such a name
+    could mean either.
+    """
+    shared = filesystem.type in _SHARED_UUID
+    others = [each for each in all_filesystems if each.device != filesystem.device]
+    strangers = [each for each in others if not (shared and _same_filesystem(each, filesystem))]
+    found = (
+        ("UUID", filesystem.uuid, [each.uuid for each in strangers]),
+        ("PARTUUID", filesystem.partuuid, [each.partuuid for each in others]),
+        ("LABEL", filesystem.label, [each.label for each in strangers]),
+        ("PARTLABEL", filesystem.partlabel, [each.partlabel for each in others]),
+    )
+    return tuple(f"{tag}={value}" for tag, value, taken in found if value and value not in taken)
+
+
+def link_path(stable_name: str) -> str:
+    """`UUID=x` → "/dev/disk/by-uuid/x", for places that take only a path. `stable_name` must be plain."""
+    tag, _, value = stable_name.partition("=")
+    return f"/dev/disk/{_FOLDERS[tag]}/{value}"
+
+
+def _same_filesystem(one: FileSystem, other: FileSystem) -> bool:
+    return one.uuid is not None and (one.type, one.uuid) == (other.type, other.uuid)
