@@ -1,0 +1,53 @@
+"""`vmdk2kvm local`: move a VM whose disks are on this host."""
+
+from vmdk2kvm.cli import plan, render
+from vmdk2kvm.config.settings import Settings
+from vmdk2kvm.model.report import Report, RunStatus, Verdict
+from vmdk2kvm.model.units import format_bytes, format_seconds
+
+_VALIDATION_FAILED = 7
+
+
+def run(settings: Settings) -> int:
+    if settings.dry_run or settings.print_fstab:
+        return plan.run(settings)
+    from vmdk2kvm.pipeline.migrate import migrate
+
+    with render.open_listener(settings) as listener:
+        report = migrate(settings, listener)
+    return show_report(settings, report)
+
+
+def show_report(settings: Settings, report: Report) -> int:
+    """The report on stdout, and the exit code it stands for."""
+    if settings.as_json:
+        from vmdk2kvm.formats.report_json import report_fields
+
+        render.show_json(report_fields(report))
+    else:
+        render.show("".join(f"{line}\n" for line in summary(settings, report)))
+    return 0 if report.status is RunStatus.OK else _VALIDATION_FAILED
+
+
+def summary(settings: Settings, report: Report) -> list[str]:
+    seconds = sum(stage.seconds for stage in report.stages)
+    head = f"{render.one_line(report.vm)}: {report.status.value} in {format_seconds(seconds)}"
+    disks = [
+        f"{render.one_line(str(disk.path))} ({disk.format.value}, {format_bytes(disk.virtual_size_bytes)})"
+        for disk in report.disks
+    ]
+    rows = [("disk", text) for text in disks]
+    if report.guest is not None:
+        rows.append(("guest", f"{render.one_line(report.guest.name)}, {len(report.changes)} changes"))
+    rows.append(("boot", boot_line(report)))
+    rows.append(("report", render.one_line(str(settings.output_dir / report.vm / "report.md"))))
+    return [head, *(f"  {name:<7} {text}" for name, text in rows)]
+
+
+def boot_line(report: Report) -> str:
+    boot = report.boot
+    if boot is None or boot.verdict is Verdict.NOT_RUN:
+        return "not tested (--qemu-test proves it)"
+    how = f"on {boot.bus} by {boot.firmware.upper()} after {format_seconds(boot.seconds)}"
+    reason = f": {render.one_line(boot.reason)}" if boot.reason else ""
+    return f"{boot.verdict.value} {how}{reason}"
