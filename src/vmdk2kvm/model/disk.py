@@ -24,6 +24,50 @@ class SourceFile:
     mtime_ns: int
 
 
+class ExtentType(Enum):
+    """How the sectors of one extent are stored."""
+
+    FLAT = "FLAT"
+    VMFS = "VMFS"  # flat, on an ESXi datastore
+    ZERO = "ZERO"  # no file: reads as zeroes
+    SPARSE = "SPARSE"  # hosted sparse, "KDMV"
+    VMFSSPARSE = "VMFSSPARSE"  # ESXi snapshot, "COWD"
+    SESPARSE = "SESPARSE"  # ESXi snapshot on VMFS 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceExtent:
+    """A run of sectors of one layer; `file` is None for ZERO, `offset_sectors` counts for flat ones."""
+
+    type: ExtentType
+    size_sectors: int
+    file: SourceFile | None = None
+    offset_sectors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLayer:
+    """One link of a snapshot chain: a descriptor and its extents; `parent_cid` is None for the base."""
+
+    descriptor: SourceFile
+    cid: int
+    parent_cid: int | None
+    extents: tuple[SourceExtent, ...]
+
+    @property
+    def size_sectors(self) -> int:
+        return sum(extent.size_sectors for extent in self.extents)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChain:
+    """One source disk as found on disk, newest layer first; what it claims is not yet verified."""
+
+    index: int
+    name: str
+    layers: tuple[SourceLayer, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskView:
     """One source disk as one coherent, read-only view: the whole chain verified and resolved.

@@ -1,0 +1,77 @@
+"""An output file appears under its name whole and durable, or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmdk2kvm.errors import OutputError, OutputFull, OutputNotWritable
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def part_of(target: Path) -> Path:
+    """The name a file has while it is being written."""
+    return target.with_name(target.name + ".part")
+
+
+def reserve(target: Path) -> None:
+    """Make the folder and an empty part file, so that a folder nobody may write to fails early.
+
+    Raises OutputNotWritable, OutputFull.
+    """
+    part = part_of(target)
+    with translated(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # what a killed run left
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Give the path to write to; at the end it is synced and renamed, after an error removed.
+
+    Raises OutputFull, OutputNotWritable.
+    """
+    part = part_of(target)
+    try:
+        yield part
+        with translated(target):
+            _sync(part, os.O_RDONLY)
+            part.replace(target)
+            _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def translated(target: Path) -> Iterator[None]:
+    """Turn the host's refusals into ours."""
+    try:
+        yield
+    except OSError as reason:
+        raise output_error(target, reason.errno or 0, reason.strerror or str(reason)) from reason
+
+
+def output_error(target: Path, number: int, reason: str) -> OutputError:
+    if number in _FULL:
+        return OutputFull(
+            f'there is no room left for "{target}": {reason}.',
+            hint=f'free space in "{target.parent}", or choose another --output-dir.',
+            path=target,
+        )
+    return OutputNotWritable(
+        f'"{target}" cannot be written: {reason}.',
+        hint="choose a folder you may write to with --output-dir.",
+        path=target,
+    )
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
