@@ -16,10 +16,17 @@ from pydantic import ValidationError
 
 from vmdk2kvm.config.settings import ENV_PREFIX, TABLE, Entry, Settings
 from vmdk2kvm.errors import ConfigError, UsageError
+from vmdk2kvm.model.choices import FlattenMode
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
-_NEEDS = (("flatten", "fetch"), ("inspect", "flatten"), ("fix", "inspect"), ("convert", "flatten"))
+_NEEDS = (
+    ("flatten", "fetch"),
+    ("inspect", "flatten"),
+    ("fix", "inspect"),
+    ("convert", "flatten"),
+    ("validate", "convert"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,11 +219,17 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if len(set(settings.to_output)) != len(settings.to_output):
         yield "to_output", '"to_output" names one file twice.', "give each disk a file of its own."
-    for later, earlier in _NEEDS:
-        if later in stages and earlier not in stages:
-            yield "stages", f'the stage "{later}" needs the stage "{earlier}".', f'add "{earlier}" to stages.'
+    if settings.flatten is FlattenMode.MATERIALIZE and "flatten" not in stages:
+        yield "flatten", '"flatten: materialize" needs the stage "flatten".', 'add "flatten" to stages.'
     if settings.qemu_test and "validate" not in stages:
         yield "qemu_test", '"qemu_test" needs the stage "validate".', 'add "validate" to stages.'
+    yield from _missing_stages(stages, tests_boot=settings.qemu_test)
+
+
+def _missing_stages(stages: Sequence[str], *, tests_boot: bool) -> Iterator[tuple[str, str, str]]:
+    for later, earlier in _NEEDS:
+        if later in stages and earlier not in stages and (later != "validate" or tests_boot):
+            yield "stages", f'the stage "{later}" needs the stage "{earlier}".', f'add "{earlier}" to stages.'
 
 
 def require_command(settings: Settings) -> None:

@@ -209,7 +209,13 @@ def plain(settings: Settings) -> dict[str, Any]:
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
+    """One line. What PyYAML would fold (U+0085, newlines) is written as escapes."""
+    text = _emit(value, allow_unicode=True)
+    return text if text.isprintable() else _emit(value, default_style='"')
+
+
+def _emit(value: Any, **style: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), **style)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
