@@ -1,0 +1,161 @@
+"""Every fix on trees of files: plan, apply, compare with the tree that must come out, plan again.
+
+A case is a folder `<fix>/<case>/`: `before/` and `after/` (`after/` left out: nothing changes), `os.json`
+(what INSPECT would say, and where the shape of the tree comes from) and `plan.json` (the paths that
+change, the findings, and the fix's options). Trees that come out are also read by programs that are
+not ours.
+"""
+
+import json
+import os as host
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmdk2kvm.fixes import engine
+from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.fixes.linux.device_map import DEVICE_MAP_FIX
+from vmdk2kvm.fixes.linux.fstab import fstab_fix
+from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
+from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
+from vmdk2kvm.formats import fstab
+from vmdk2kvm.guest.memory import File, Folder, Link, MemoryGuest, Node
+from vmdk2kvm.model.choices import FstabMode
+from vmdk2kvm.model.guest_os import (
+    BootLoader,
+    BootLoaderKind,
+    DeviceNames,
+    FileSystem,
+    Firmware,
+    GuestOs,
+    InitramfsTool,
+    Mount,
+    OsFamily,
+)
+
+HERE = Path(__file__).parent
+FIXES: dict[str, Callable[[dict[str, str]], Fix]] = {
+    "fstab-stable-names": lambda options: fstab_fix(FstabMode(options.get("mode", "stabilize-all"))),
+    "kernel-cmdline-stable-root": lambda _: KERNEL_CMDLINE_FIX,
+    "grub-device-map": lambda _: DEVICE_MAP_FIX,
+    "initramfs-resume": lambda _: INITRAMFS_RESUME_FIX,
+}
+CASES = sorted(path.parent for path in HERE.glob("*/*/plan.json"))
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
+
+
+def read_tree(root: Path) -> dict[str, bytes | str | Node]:
+    """Files and links by guest path; links are read, never followed."""
+    files: dict[str, bytes | str | Node] = {}
+    for folder, folders, names in host.walk(root):
+        for name in (*names, *folders):
+            path = Path(folder, name)
+            guest_path = f"/{path.relative_to(root)}"
+            if path.is_symlink():
+                files[guest_path] = Link(target=str(path.readlink()))
+            elif path.is_file():
+                files[guest_path] = path.read_bytes()
+    return files
+
+
+def contents(guest: MemoryGuest) -> dict[str, bytes | str]:
+    return {
+        path: node.content if isinstance(node, File) else node.target
+        for path, node in guest.snapshot().items()
+        if not isinstance(node, Folder)
+    }
+
+
+def load_os(fields: dict[str, Any]) -> GuestOs:
+    filesystems = tuple(FileSystem(size_bytes=1 << 30, **each) for each in fields["filesystems"])
+    firmware = Firmware(fields.get("firmware", "bios"))
+    return GuestOs(
+        family=OsFamily(fields.get("family", "debian")),
+        id=fields.get("id", "debian"),
+        version=fields.get("version", "12"),
+        name=fields.get("name", "Debian GNU/Linux 12 (bookworm)"),
+        arch="x86_64",
+        firmware=firmware,
+        names=DeviceNames(
+            filesystems=filesystems,
+            by_name={each.device: each.device for each in filesystems} | fields.get("by_name", {}),
+        ),
+        mounts=tuple(
+            Mount(device=device, mountpoint=mountpoint, type=type_)
+            for device, mountpoint, type_ in fields.get("mounts", [])
+        ),
+        space=(),
+        kernels=(),
+        boot_loaders=(
+            BootLoader(kind=BootLoaderKind.GRUB2, firmware=firmware, files=tuple(fields.get("grub", []))),
+        ),
+        initramfs_tool=InitramfsTool.INITRAMFS_TOOLS,
+        fstab=None,
+    )
+
+
+@every_case
+def test_plan_and_apply_give_the_tree_that_must_come_out(case: Path) -> None:
+    expected = json.loads((case / "plan.json").read_text())
+    fix = FIXES[case.parent.name](expected.get("options", {}))
+    os = load_os(json.loads((case / "os.json").read_text()))
+    guest = MemoryGuest(read_tree(case / "before"))
+
+    plan = engine.plan([fix], guest, os)
+    assert [[item.change.kind, getattr(item.change, "path", "")] for item in plan.changes] == expected[
+        "changes"
+    ]
+    assert [[finding.id, finding.level.value] for finding in plan.findings] == expected["findings"]
+
+    engine.apply(plan, guest, backup=False)
+    after = case / "after" if expected["changes"] else case / "before"
+    assert contents(guest) == contents(MemoryGuest(read_tree(after)))
+    again = engine.plan([fix], guest, os)
+    assert again.changes == ()
+    assert again.findings == plan.findings
+
+
+def test_every_fix_has_cases() -> None:
+    assert {case.parent.name for case in CASES} == set(FIXES)
+
+
+def needs(program: str) -> str:
+    found = shutil.which(program, path=f"{host.environ['PATH']}:/usr/sbin:/sbin")
+    if found is None and host.environ.get("CI"):
+        pytest.fail(f"{program} is missing")
+    return found or pytest.skip(f"{program} is not installed")
+
+
+def trees(pattern: str) -> list[Path]:
+    return sorted(path for path in HERE.glob(f"*/*/after/{pattern}") if path.is_file())
+
+
+@pytest.mark.parametrize("path", trees("etc/fstab"), ids=lambda path: path.parts[-4])
+def test_findmnt_reads_fstab_as_we_do(path: Path) -> None:
+    command = [needs("findmnt"), "--tab-file", str(path), "-P", "-o", "SOURCE,TARGET,FSTYPE,OPTIONS"]
+    result = subprocess.run(command, capture_output=True, check=True, timeout=30)
+    assert result.stderr == b""
+    rows = [re.findall(r'[A-Z]+="([^"]*)"', row) for row in result.stdout.decode("latin-1").splitlines()]
+    theirs = [
+        [re.sub(r"\\x([0-9a-f]{2})", lambda x: chr(int(x[1], 16)), value) for value in row] for row in rows
+    ]
+    ours = [
+        [entry.spec, entry.mountpoint, entry.type, entry.options or ""]
+        for entry in fstab.entries(path.read_bytes().decode("latin-1"))
+    ]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("path", trees("**/grub.cfg"), ids=lambda path: str(path.relative_to(HERE)))
+def test_grub_takes_the_configuration(path: Path) -> None:
+    subprocess.run([needs("grub-script-check"), str(path)], check=True, capture_output=True, timeout=30)
+
+
+@pytest.mark.parametrize("path", trees("etc/default/grub*"), ids=lambda path: str(path.relative_to(HERE)))
+def test_a_shell_takes_the_defaults(path: Path) -> None:
+    subprocess.run([needs("sh"), "-n", str(path)], check=True, capture_output=True, timeout=30)
