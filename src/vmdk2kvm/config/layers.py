@@ -117,7 +117,7 @@ def from_flags(flags: Mapping[str, Any]) -> Layer:
             continue
         entry = TABLE[key]
         typed = [from_text(entry, word) for word in value] if entry.many else from_text(entry, value)
-        place = entry.flag.metavar or entry.key if entry.flag.positional else entry.option
+        place = "the command line" if entry.flag.positional else entry.option
         layer[key] = Given(value=typed, origin=Origin(place=place))
     return layer
 
@@ -179,7 +179,8 @@ def _config_error(error: ValidationError, layer: Layer) -> ConfigError:
 
 
 def _named(origin: Origin, key: str) -> str:
-    return f'"{key}"' if origin.file or origin.place == "default" else f'"{origin.place}"'
+    spoken = origin.place.startswith(("--", ENV_PREFIX))
+    return f'"{origin.place}"' if spoken and origin.file is None else f'"{key}"'
 
 
 def _shown(value: object) -> str:

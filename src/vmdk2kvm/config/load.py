@@ -215,7 +215,7 @@ def _flow(value: Any) -> str:
 
 
 def _emit(value: Any, **style: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), **style)
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), **style)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -169,7 +169,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         read_layer(Path("missing.yaml"), tmp_path)
     with pytest.raises(ConfigError, match="directory"):
-        read_layer(Path("."), tmp_path)
+        read_layer(Path(), tmp_path)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
