@@ -17,8 +17,8 @@ from vmdk2kvm.model.units import KIB, MIB
 INPUT_BYTES = 64 * KIB
 OUTPUT_BYTES = 256 * KIB
 # libzstd's stream has no bound on output: a block is 4 bytes at least and 128 KiB at most, so
-# this much input gives 32 MiB in the worst case.
-ZSTD_INPUT_BYTES = KIB
+# this much input gives 8 MiB in the worst case.
+ZSTD_INPUT_BYTES = 256
 ZSTD_WINDOW_BYTES = 128 * MIB
 LZMA_MEMORY_BYTES = 128 * MIB
 LZ4_BLOCK_BYTES = 8 * MIB  # the legacy frame's fixed block size
@@ -116,7 +116,7 @@ class _Engine(Protocol):
     @property
     def needs_input(self) -> bool: ...
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes | None: ...
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
@@ -203,7 +203,7 @@ def _unpack(window: Window, name: str, magic: bytes, new: Callable[[], _Engine])
                 raise bad_image(f"its {name} stream is damaged") from error
             if output:
                 yield output
-        window.unread(engine.unused_data)
+        window.unread(engine.unused_data or b"")  # lz4 says None for nothing
 
 
 def _unpack_lz4_legacy(window: Window) -> Iterator[bytes]:

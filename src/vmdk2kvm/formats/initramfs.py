@@ -60,7 +60,7 @@ def scan(stream: BinaryIO, *, max_unpacked_bytes: int = MAX_UNPACKED_BYTES) -> I
             found.take(read_members(image, found.wants))
         else:
             found.compression = segment.name
-            found.take_all(Window(segment.unpack(image)))
+            found.take_all(Window(found.bounded(segment.unpack(image))))
     if not found.compression:
         raise bad_image("it holds no archive")
     return InitramfsContents(
@@ -111,10 +111,14 @@ class _Found:
     kept_bytes: int = 0
 
     def wants(self, name: str, size_bytes: int) -> bool:
-        self.room_bytes -= size_bytes + len(name)
-        if self.room_bytes < 0:
-            raise bad_image("it unpacks to more than any boot image does")
         return size_bytes <= MAX_FILE_BYTES and _is_of_interest(_plain(name))
+
+    def bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.room_bytes -= len(chunk)
+            if self.room_bytes < 0:
+                raise bad_image("it unpacks to more than any boot image does")
+            yield chunk
 
     def take_all(self, unpacked: Window) -> None:
         """The archives of one compressed segment, which may hold several."""

@@ -99,7 +99,7 @@ def plan(guest: GuestReader, os: GuestOs) -> Planned:
         yield _rebuild(os, image, growth=_DEP_TO_MOST if policy_is_dep else 1)
 
 
-INITRAMFS_VIRTIO = Fix(
+INITRAMFS_VIRTIO_FIX = Fix(
     name="initramfs-virtio",
     reason="the initramfs has to hold the drivers of KVM's disks, else the root file system is not found",
     families=LINUX_FAMILIES,

@@ -1,0 +1,43 @@
+"""A plan for a person to read: exact changes as diffs, opaque ones as the commands they are."""
+
+import shlex
+
+from vmdk2kvm.fixes.rebuild import recipe
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.unified_diff import unified_diff
+from vmdk2kvm.model.changes import Change, MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.report import Finding
+
+
+def render(plan: Plan) -> str:
+    """The whole plan, safe on a terminal; says so where there is nothing to do."""
+    parts = [f"# {item.fix}\n{render_change(item.change)}" for item in plan.changes]
+    parts += [_finding(finding) for finding in plan.findings]
+    return "\n".join(parts) or "nothing to change.\n"
+
+
+def render_change(change: Change) -> str:
+    match change:
+        case WriteFile():
+            return unified_diff(change.path, change.before, change.after)
+        case RemoveFile():
+            return unified_diff(change.path, change.before, None)
+        case MakeSymlink():
+            was = "" if change.before is None else f" (was {change.before})"
+            return visible(f"{change.path} -> {change.target}{was}") + "\n"
+        case RunCommand():
+            return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
+        case Rebuild():
+            must_hold = ", ".join(sorted(change.must_hold))
+            return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {visible(must_hold)}\n"
+
+
+def _command(argv: tuple[str, ...]) -> str:
+    return f"$ {visible(shlex.join(argv))}\n"
+
+
+def _finding(finding: Finding) -> str:
+    return (
+        f"! {finding.level.value}: {visible(finding.message)} [{finding.id}]\n  {visible(finding.remedy)}\n"
+    )
