@@ -1,0 +1,201 @@
+"""What every guest promises (guest/protocol.py), whether a dict, an appliance or a machine over SSH."""
+
+import pytest
+
+from tests.guest_contract.conftest import Populate
+from vmdk2kvm.errors import GuestError
+from vmdk2kvm.guest.memory import File, Folder, Link
+from vmdk2kvm.guest.protocol import FileType, GuestWriter
+
+
+@pytest.fixture
+def guest(populate: Populate) -> GuestWriter:
+    return populate(
+        {
+            "/etc/fstab": b"/dev/sda1 / ext4\r\n\xff\n",
+            "/etc/shadow": File(content=b"root:*\n", mode=0o640, uid=0, gid=42),
+            "/etc/default/grub": "GRUB_TIMEOUT=5\n",
+            "/etc/.hidden": b"",
+            "/etc/empty": Folder(mode=0o750),
+            "/etc/mtab": Link(target="../proc/self/mounts"),
+            "/usr/lib/modules/6.1/modules.dep": b"a:\n",
+            "/lib": Link(target="usr/lib"),
+            "/etc/absolute": Link(target="/etc/fstab"),
+            "/etc/outside": Link(target="../../../../etc/fstab"),
+            "/etc/chain": Link(target="absolute"),
+            "/loop-a": Link(target="loop-b"),
+            "/loop-b": Link(target="/loop-a"),
+            "/boot/vmlinuz-6.1": b"kernel",
+            "/boot/vmlinuz-5.10": b"kernel",
+            "/boot/grub/grub.cfg": b"set root='hd0,msdos1'\n",
+        }
+    )
+
+
+def test_bytes_and_text_survive(guest: GuestWriter) -> None:
+    assert guest.read_bytes("/etc/fstab") == b"/dev/sda1 / ext4\r\n\xff\n"
+    assert guest.read_text("/etc/fstab") == "/dev/sda1 / ext4\r\n\udcff\n"
+
+
+def test_a_stream_is_seekable(guest: GuestWriter) -> None:
+    with guest.open("/etc/fstab") as stream:
+        stream.seek(5)
+        assert stream.read(4) == b"sda1"
+        stream.seek(3, 1)
+        assert stream.read() == b"ext4\r\n\xff\n"
+        assert stream.read(1) == b""
+
+
+@pytest.mark.parametrize("path", ["/etc/none", "/none/none", "/etc/mtab"])
+def test_what_is_not_there(guest: GuestWriter, path: str) -> None:
+    assert not guest.exists(path)
+    with pytest.raises(FileNotFoundError):
+        guest.read_bytes(path)
+    with pytest.raises(FileNotFoundError), guest.open(path):
+        pass
+    with pytest.raises(FileNotFoundError):
+        guest.realpath(path)
+
+
+def test_stat_of_nothing(guest: GuestWriter) -> None:
+    with pytest.raises(FileNotFoundError):
+        guest.stat("/etc/none")
+
+
+def test_a_folder_is_no_file(guest: GuestWriter) -> None:
+    assert guest.exists("/etc")
+    for attempt in (guest.read_bytes, guest.read_text, lambda path: guest.write_bytes(path, b"")):
+        with pytest.raises(GuestError):
+            attempt("/etc")
+
+
+@pytest.mark.parametrize("path", ["/etc/absolute", "/etc/outside", "/etc/chain", "/etc/default/../fstab"])
+def test_links_are_followed_inside_the_root(guest: GuestWriter, path: str) -> None:
+    assert guest.read_bytes(path) == guest.read_bytes("/etc/fstab")
+    assert guest.realpath(path) == "/etc/fstab"
+    assert guest.exists(path)
+
+
+def test_a_linked_folder_on_the_way(guest: GuestWriter) -> None:
+    assert guest.read_bytes("/lib/modules/6.1/modules.dep") == b"a:\n"
+    assert guest.realpath("/lib/modules/6.1") == "/usr/lib/modules/6.1"
+    assert guest.list_tree("/lib/modules") == ("/lib/modules/6.1/modules.dep",)
+    assert guest.glob("/lib/modules/*") == ("/lib/modules/6.1",)
+
+
+def test_a_circle_of_links_is_an_error(guest: GuestWriter) -> None:
+    for attempt in (guest.read_bytes, guest.realpath):
+        with pytest.raises(GuestError):
+            attempt("/loop-a")
+    assert guest.readlink("/loop-a") == "loop-b"
+    assert not guest.exists("/loop-a")
+
+
+def test_stat_does_not_follow(guest: GuestWriter) -> None:
+    assert guest.stat("/etc/absolute").type is FileType.SYMLINK
+    assert guest.stat("/etc/mtab").type is FileType.SYMLINK
+    assert guest.stat("/etc").type is FileType.DIRECTORY
+    shadow = guest.stat("/etc/shadow")
+    assert (shadow.type, shadow.mode, shadow.uid, shadow.gid) == (FileType.REGULAR, 0o640, 0, 42)
+    assert shadow.size_bytes == 7
+
+
+def test_readlink(guest: GuestWriter) -> None:
+    assert guest.readlink("/etc/mtab") == "../proc/self/mounts"
+    with pytest.raises(GuestError):
+        guest.readlink("/etc/fstab")
+    with pytest.raises(FileNotFoundError):
+        guest.readlink("/etc/none")
+
+
+def test_glob(guest: GuestWriter) -> None:
+    assert guest.glob("/boot/vmlinuz-*") == ("/boot/vmlinuz-5.10", "/boot/vmlinuz-6.1")
+    assert guest.glob("/boot/*") == ("/boot/grub", "/boot/vmlinuz-5.10", "/boot/vmlinuz-6.1")
+    assert guest.glob("/boot/*.cfg") == ()
+    assert guest.glob("/*/grub/grub.cfg") == ("/boot/grub/grub.cfg",)
+    assert guest.glob("/boot/vmlinuz-[56].1") == ("/boot/vmlinuz-6.1",)
+    assert guest.glob("/etc/fstab") == ("/etc/fstab",)
+    assert guest.glob("/none/*") == ()
+    assert "/etc/.hidden" not in guest.glob("/etc/*")
+    assert guest.glob("/etc/.h*") == ("/etc/.hidden",)
+
+
+def test_list_tree(guest: GuestWriter) -> None:
+    assert guest.list_tree("/boot") == ("/boot/grub/grub.cfg", "/boot/vmlinuz-5.10", "/boot/vmlinuz-6.1")
+    assert guest.list_tree("/etc") == ("/etc/.hidden", "/etc/default/grub", "/etc/fstab", "/etc/shadow")
+    assert guest.list_tree("/etc/empty") == ()
+    assert guest.list_tree("/none") == ()
+
+
+def test_write_keeps_mode_and_owner(guest: GuestWriter) -> None:
+    guest.write_bytes("/etc/shadow", b"new", mode=0o777)
+    stat = guest.stat("/etc/shadow")
+    assert (stat.mode, stat.uid, stat.gid, stat.size_bytes) == (0o640, 0, 42, 3)
+    assert guest.read_bytes("/etc/shadow") == b"new"
+
+
+def test_write_creates_with_the_mode(guest: GuestWriter) -> None:
+    guest.write_bytes("/etc/new", b"\x00\xff", mode=0o600)
+    assert guest.read_bytes("/etc/new") == b"\x00\xff"
+    assert guest.stat("/etc/new").mode == 0o600
+
+
+def test_write_goes_through_a_link(guest: GuestWriter) -> None:
+    guest.write_bytes("/etc/chain", b"x")
+    assert guest.readlink("/etc/chain") == "absolute"
+    assert guest.read_bytes("/etc/fstab") == b"x"
+
+
+def test_write_needs_the_folder(guest: GuestWriter) -> None:
+    with pytest.raises(FileNotFoundError):
+        guest.write_bytes("/none/file", b"")
+
+
+def test_remove(guest: GuestWriter) -> None:
+    guest.remove("/etc/absolute")
+    assert guest.exists("/etc/fstab")
+    guest.remove("/etc/fstab")
+    assert not guest.exists("/etc/fstab")
+    with pytest.raises(FileNotFoundError):
+        guest.remove("/etc/fstab")
+    with pytest.raises(GuestError):
+        guest.remove("/etc/default")
+
+
+def test_make_symlink(guest: GuestWriter) -> None:
+    guest.make_symlink("/etc/link", "default/grub")
+    assert guest.read_text("/etc/link") == "GRUB_TIMEOUT=5\n"
+    guest.make_symlink("/etc/link", "/etc/fstab")
+    assert guest.readlink("/etc/link") == "/etc/fstab"
+    with pytest.raises(GuestError):
+        guest.make_symlink("/etc/fstab", "elsewhere")
+
+
+def test_make_folder(guest: GuestWriter) -> None:
+    guest.make_folder("/var/lib/vmdk2kvm/id", mode=0o700)
+    assert guest.stat("/var/lib/vmdk2kvm/id").mode == 0o700
+    guest.make_folder("/etc/empty", mode=0o700)
+    assert guest.stat("/etc/empty").mode == 0o750
+    with pytest.raises(GuestError):
+        guest.make_folder("/etc/fstab")
+
+
+def test_copy_within_keeps_mode_and_owner(guest: GuestWriter) -> None:
+    guest.make_folder("/backup")
+    guest.copy_within("/etc/shadow", "/backup/shadow")
+    stat = guest.stat("/backup/shadow")
+    assert (stat.mode, stat.uid, stat.gid) == (0o640, 0, 42)
+    guest.copy_within("/etc/default/grub", "/backup/shadow")
+    assert guest.read_text("/backup/shadow") == "GRUB_TIMEOUT=5\n"
+    with pytest.raises(FileNotFoundError):
+        guest.copy_within("/etc/none", "/backup/none")
+
+
+def test_changes_since_a_mark(guest: GuestWriter) -> None:
+    guest.write_bytes("/etc/before", b"")
+    mark = guest.mark()
+    assert guest.changed_since(mark) == ()
+    guest.write_bytes("/etc/fstab", b"changed")
+    guest.write_bytes("/etc/created", b"")
+    guest.make_symlink("/etc/link", "fstab")
+    assert guest.changed_since(mark) == ("/etc/created", "/etc/fstab", "/etc/link")
