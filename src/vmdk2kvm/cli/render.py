@@ -206,10 +206,16 @@ def log_on_stderr(*, as_json: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def show(text: str) -> None:
-    """A part of the result, on stdout."""
-    sys.stdout.write(text)
+    """A part of the result, on stdout; bytes that were no text come out as they were."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
 
 
 def show_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    show(json.dumps(value, indent=2) + "\n")

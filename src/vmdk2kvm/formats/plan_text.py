@@ -1,0 +1,73 @@
+"""A plan for a person to read: exact changes as unified diffs, opaque ones as what will be run."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.unified_diff import unified_diff
+from vmdk2kvm.model.changes import (
+    Change,
+    MakeSymlink,
+    PlannedChange,
+    Rebuild,
+    RemoveFile,
+    RunCommand,
+    WriteFile,
+)
+
+
+def render(changes: Sequence[PlannedChange]) -> str:
+    """Every change in order, under the name of the fix that wants it; "" for an empty plan."""
+    return "".join(_blocks(changes))
+
+
+def _blocks(changes: Sequence[PlannedChange]) -> Iterator[str]:
+    for fix, planned in groupby(changes, key=lambda one: one.fix):
+        yield f"# {visible(fix)}\n"
+        for one in planned:
+            yield describe(one.change)
+
+
+def describe(change: Change) -> str:
+    """One change as lines of text, safe to show."""
+    match change:
+        case WriteFile():
+            new = f"new file, mode {change.mode:04o}\n" if change.before is None else ""
+            return new + unified_diff(change.path, change.before, change.after)
+        case RemoveFile():
+            return unified_diff(change.path, change.before, None)
+        case MakeSymlink():
+            was = f" (was {_quoted(change.before)})" if change.before is not None else ""
+            return f"link {_quoted(change.path)} -> {_quoted(change.target)}{was}\n"
+        case RunCommand():
+            argv = visible(shlex.join(change.argv)).replace("\n", "\\n")
+            may_write = ", ".join(map(_quoted, change.may_write)) or "nothing"
+            return (
+                f"run {argv}\n  done when {_quoted(change.done_when)} exists; may write below {may_write}\n"
+            )
+        case Rebuild():
+            return _rebuild(change)
+
+
+def title(change: Change) -> str:
+    """What the change is about, on one line."""
+    match change:
+        case RunCommand():
+            return "run " + visible(shlex.join(change.argv)).replace("\n", "\\n")
+        case Rebuild():
+            return f"rebuild {change.what.value} {_quoted(change.path)}"
+        case _:
+            return f"{change.kind.replace('-', ' ')} {_quoted(change.path)}"
+
+
+def _rebuild(change: Rebuild) -> str:
+    modules = ", ".join(sorted(map(visible, change.must_hold)))
+    return (
+        f"rebuild {change.what.value} {_quoted(change.path)} for kernel {_quoted(change.kernel)}"
+        f" with {change.tool.value}\n  must hold {modules}\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + visible(text).replace("\n", "\\n") + '"'
