@@ -29,8 +29,8 @@ def render_change(change: Change) -> str:
         case RunCommand():
             return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
         case Rebuild():
-            must_hold = ", ".join(sorted(change.must_hold))
-            return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {visible(must_hold)}\n"
+            must_hold = visible(", ".join(sorted(change.must_hold)))
+            return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {must_hold}\n"
 
 
 def _command(argv: tuple[str, ...]) -> str:

@@ -1,0 +1,81 @@
+"""All fixes, in the one order there is, and which of them a run takes.
+
+Each fix plans on the guest as the fixes before it leave it: names are made stable first, and the
+initramfs comes last because it takes the names along.
+"""
+
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from vmdk2kvm.errors import UsageError
+from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.fixes.linux.device_map import DEVICE_MAP_FIX
+from vmdk2kvm.fixes.linux.fstab import fstab_fix
+from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
+from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
+from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
+from vmdk2kvm.model.choices import FstabMode
+
+FSTAB_FIX = fstab_fix(FstabMode.STABILIZE_ALL)
+
+FIXES: tuple[Fix, ...] = (
+    FSTAB_FIX,
+    KERNEL_CMDLINE_FIX,
+    DEVICE_MAP_FIX,
+    INITRAMFS_RESUME_FIX,
+    INITRAMFS_VIRTIO_FIX,
+)
+
+OF_THE_BOOT_LOADER = frozenset({KERNEL_CMDLINE_FIX.name, DEVICE_MAP_FIX.name})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixOptions:
+    """The operator's choice; `skip` are names of fixes."""
+
+    fstab_mode: FstabMode = FstabMode.STABILIZE_ALL
+    no_grub: bool = False
+    no_regen_initramfs: bool = False
+    skip: frozenset[str] = frozenset()
+
+
+def chosen(options: FixOptions) -> tuple[Fix, ...]:
+    """The fixes of a run, in order. Raises UsageError for a name that is no fix."""
+    for name in sorted(options.skip):
+        _check_name(name)
+    left_out = set(options.skip)
+    left_out |= OF_THE_BOOT_LOADER if options.no_grub else set()
+    left_out |= {INITRAMFS_VIRTIO_FIX.name} if options.no_regen_initramfs else set()
+    left_out |= {FSTAB_FIX.name} if options.fstab_mode is FstabMode.NOOP else set()
+    return tuple(_as_asked(fix, options) for fix in FIXES if fix.name not in left_out)
+
+
+def _as_asked(fix: Fix, options: FixOptions) -> Fix:
+    return fstab_fix(options.fstab_mode) if fix is FSTAB_FIX else fix
+
+
+def _check_name(name: str) -> None:
+    names = [fix.name for fix in FIXES]
+    if name not in names:
+        nearest = get_close_matches(name, names, n=1, cutoff=0.0)
+        raise UsageError(
+            f'"{name}" is no fix.', hint=f'did you mean "{nearest[0]}"? `vmdk2kvm plan` names them.'
+        )
+
+
+def render_page() -> str:
+    """docs/fixes.md: one section for each fix, in order."""
+    intro = (
+        "# Fixes\n\n"
+        "What `vmdk2kvm` repairs inside a guest, in this order. Each fix is left out with"
+        " `--skip-fix NAME` (`skip_fix:` in YAML).\n"
+    )
+    return "\n".join([intro, *map(_section, FIXES)])
+
+
+def _section(fix: Fix) -> str:
+    families = ", ".join(sorted(family.value for family in fix.families))
+    planner = getattr(fix.plan, "func", fix.plan)  # a fix with options is a partial of its planner
+    about = (sys.modules[planner.__module__].__doc__ or "").strip()
+    return f"## {fix.name}\n\nWhy: {fix.reason}.\n\n{about}\n\nFor: {families}.\n"
