@@ -13,7 +13,7 @@ from vmdk2kvm.formats.spans import Span, splice
 _FIELD = re.compile(r"[^ \t]+")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 _MUST_ESCAPE = re.compile(r"[ \t\n\r\\#]")
-_OPTION = re.compile(r'((?:[^,"]+|"[^"]*"?)*)(?:,|$)')
+_QUOTED_OR_COMMA = re.compile(r'"[^"]*"?|,')
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _LEAST_FIELDS = 3  # libmount takes a line without options as one with defaults
 
@@ -71,7 +71,9 @@ def edit(text: str, replacements: Mapping[int, Replacement]) -> str:
 
 def split_options(options: str) -> tuple[str, ...]:
     """`rw,context="a,b"` → ("rw", 'context="a,b"'); joined by "," they are `options` again."""
-    return tuple(_OPTION.findall(options + ","))[:-1]
+    commas = [found.start() for found in _QUOTED_OR_COMMA.finditer(options) if found[0] == ","]
+    starts, ends = (0, *(comma + 1 for comma in commas)), (*commas, len(options))
+    return tuple(options[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def _entry(line: str, number: int, start: int) -> Entry | None:
