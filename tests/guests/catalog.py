@@ -32,7 +32,8 @@ class Guest:
     volumes: tuple[Volume, ...]
     files: dict[str, str]
     make_initramfs: str  # shell, inside the tree; KVER stands for the kernel's version
-    install_loader: tuple[str, ...]
+    install_loader: tuple[str, ...]  # commands; DISK stands for the disk's name in the appliance
+    files_after_loader: dict[str, str] = field(default_factory=dict)
     subformat: str
     volume_group: str = ""
     logical_volumes: dict[str, int] = field(default_factory=dict)
@@ -44,7 +45,7 @@ def fixed_uuid(name: str) -> str:
 
 
 _INTERFACES = "auto lo\niface lo inet loopback\n\nallow-hotplug ens192\niface ens192 inet dhcp\n"
-_LOADER_BIOS = ("grub-install --target=i386-pc /dev/sda", "grub-mkconfig -o /boot/grub/grub.cfg")
+_LOADER_BIOS = ("grub-install --target=i386-pc DISK", "grub-mkconfig -o /boot/grub/grub.cfg")
 _UPDATE_INITRAMFS = "update-initramfs -c -k KVER"
 _VMWARE_MODULES = "# of VMware only\nvmw_pvscsi\nmptspi\nmptsas\nsd_mod\nvmxnet3\n"
 _INITRAMFS_CONF = "MODULES={modules}\nBUSYBOX=auto\nKEYMAP=n\nCOMPRESS=zstd\nDEVICE=\nNFSROOT=auto\n"
@@ -54,6 +55,7 @@ _EXT4_AND_SWAP = (
     Volume(device="/dev/sda1", type="ext4", mountpoint="/"),
     Volume(device="/dev/sda2", type="swap"),
 )
+_DEVICE_MAP = {"/boot/grub/device.map": "(hd0)\t/dev/sda\n"}
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 _LVM = "E6D6D379-F507-44C2-A23C-238F2A3DF928"
 
@@ -93,16 +95,17 @@ _bios_ext4 = Guest(
         "/etc/initramfs-tools/initramfs.conf": _INITRAMFS_CONF.format(modules="list"),
         "/etc/initramfs-tools/modules": _VMWARE_MODULES + "ext4\ncrc32c_generic\n",
         "/etc/initramfs-tools/conf.d/resume": "RESUME=/dev/sda2\n",
-        "/boot/grub/device.map": "(hd0)\t/dev/sda\n",
         "/etc/network/interfaces": _INTERFACES,
     },
     make_initramfs=_UPDATE_INITRAMFS,
     install_loader=_LOADER_BIOS,
+    files_after_loader=_DEVICE_MAP,
     subformat="monolithicSparse",
     fails_with="initramfs shell",
 )
 
 _DRACUT_DRIVERS = "vmw_pvscsi mptspi mptsas sd_mod vmxnet3 ext4 crc32c_generic"
+_DRACUT_WITHOUT = "qemu qemu-net virtiofs"
 
 _bios_dracut = Guest(
     name="bios-dracut",
@@ -118,13 +121,13 @@ _bios_dracut = Guest(
         # rd.retry: how long dracut waits for the root device, 180 s unless told
         "/etc/default/grub": _default_grub(f"root=/dev/sda1 resume=/dev/sda2 rd.retry=30 {_SERIAL}"),
         "/etc/dracut.conf.d/10-hostonly.conf": 'hostonly="yes"\nhostonly_cmdline="no"\n',
-        "/boot/grub/device.map": "(hd0)\t/dev/sda\n",
         "/etc/network/interfaces": _INTERFACES,
     },
     # What hostonly gives on VMware; a build here would look at the machine that builds.
-    make_initramfs=f'dracut --force --no-hostonly --omit "qemu qemu-net virtiofs" --drivers "{_DRACUT_DRIVERS}"'
+    make_initramfs=f"dracut -q -f --no-hostonly --omit '{_DRACUT_WITHOUT}' --drivers '{_DRACUT_DRIVERS}'"
     " --kver KVER /boot/initrd.img-KVER",
     install_loader=_LOADER_BIOS,
+    files_after_loader=_DEVICE_MAP,
     subformat="monolithicFlat",
     fails_with="initramfs shell",
 )

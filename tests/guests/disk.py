@@ -9,7 +9,7 @@ from pathlib import Path
 
 import guestfs
 
-from tests.guests import cache, catalog, rootfs
+from tests.guests import cache, rootfs
 from tests.guests.catalog import Guest, Volume
 
 MIB = 1 << 20
@@ -18,10 +18,12 @@ SECTORS_PER_MIB = 2048
 
 def build(guest: Guest) -> Path:
     """The guest's VMDK, from the cache or made now."""
-    sources = cache.source_text(__file__, rootfs.__file__, catalog.__file__)
-    shared, _, _ = sources.partition("\nGUESTS = ")  # another guest's data does not rebuild this one
-    name = f"{guest.name}-{cache.key(shared, repr(guest), guest.name)}"
-    return cache.entry(name, lambda folder: _build(guest, folder)) / f"{guest.name}.vmdk"
+    return cache.entry(entry_name(guest), lambda folder: _build(guest, folder)) / f"{guest.name}.vmdk"
+
+
+def entry_name(guest: Guest) -> str:
+    """By the guest's own data and the builders' code: another guest's data does not rebuild it."""
+    return f"{guest.name}-{cache.key(cache.source_text(__file__, rootfs.__file__), repr(guest))}"
 
 
 def _build(guest: Guest, folder: Path) -> None:
@@ -44,7 +46,7 @@ def _fill(guest: Guest, raw: Path, tar: Path) -> None:
     os.environ.setdefault("LIBGUESTFS_BACKEND", "direct")
     os.environ.setdefault("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
     g = guestfs.GuestFS(python_return_dict=True)
-    g.add_drive_opts(str(raw), format="raw", cachemode="unsafe", discard="besteffort")
+    g.add_drive_opts(str(raw), format="raw", cachemode="unsafe", discard="besteffort", label="guest")
     g.set_memsize(1024)
     g.launch()
     _partition(g, guest)
@@ -53,11 +55,21 @@ def _fill(guest: Guest, raw: Path, tar: Path) -> None:
     for volume in sorted(guest.volumes, key=lambda volume: volume.mountpoint or ""):
         _mount(g, volume)
     g.tar_in(str(tar), "/", xattrs=True)
-    for command in guest.install_loader:
-        g.command(command.split())
+    _install_loader(g, guest)
     g.umount_all()
     g.shutdown()
     g.close()
+
+
+def _install_loader(g: guestfs.GuestFS, guest: Guest) -> None:
+    """Programs see the appliance's kernel names, and there the guest's disk may be /dev/sdb."""
+    disk = g.command(["readlink", "-f", "/dev/disk/guestfs/guest"]).strip()
+    for command in guest.install_loader:
+        g.command(command.replace("DISK", disk).split())
+    config = "/boot/grub/grub.cfg"
+    g.write(config, g.read_file(config).replace(disk.encode(), b"/dev/sda"))
+    for path, text in guest.files_after_loader.items():
+        g.write(path, text)
 
 
 def _partition(g: guestfs.GuestFS, guest: Guest) -> None:

@@ -1,0 +1,1 @@
+"""Whole migrations of real guests, booted."""
