@@ -20,7 +20,7 @@ dev:
 	scripts/bootstrap --dev
 
 demo: dev
-	$(python) scripts/demo.py
+	scripts/demo
 
 lint: dev
 	.venv/bin/ruff check .

@@ -34,8 +34,9 @@ class Timeline:
         finally:
             self._end(name, status, time.monotonic() - started)
 
-    def reused(self, name: StageName) -> None:
-        self._end(name, StageStatus.REUSED, 0.0)
+    def reused(self, name: StageName, seconds: float) -> None:
+        """An earlier run did it, in `seconds`."""
+        self._end(name, StageStatus.REUSED, seconds)
 
     def failed(self, name: StageName) -> None:
         """The stage itself ran to its end, but its verdict is a failure."""

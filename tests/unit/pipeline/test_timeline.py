@@ -13,7 +13,7 @@ def test_every_stage_has_a_result_in_order():
     timeline = Timeline(lambda event: None)
     with timeline.stage(StageName.FETCH):
         pass
-    timeline.reused(StageName.CONVERT)
+    timeline.reused(StageName.CONVERT, 2.5)
     assert [result.name for result in timeline.results] == list(StageName)
     assert statuses(timeline)[StageName.FETCH] is StageStatus.OK
     assert statuses(timeline)[StageName.CONVERT] is StageStatus.REUSED

@@ -1,0 +1,25 @@
+"""The one place that chooses adapters: stages know protocols only."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmdk2kvm.guest.offline import open_guest
+from vmdk2kvm.guest.protocol import GuestSession
+from vmdk2kvm.pipeline.context import Context
+from vmdk2kvm.tools.accelerator import Accelerator, probe
+
+
+def accelerator(run: Context) -> Accelerator:
+    """KVM where a vCPU really starts, else emulation; said once a run."""
+    found = probe()
+    if found is Accelerator.TCG:
+        run.note("KVM cannot start a vCPU on this host; software emulation is used, which is slower.")
+    return found
+
+
+@contextmanager
+def opened(run: Context, overlays: Sequence[Path]) -> Iterator[GuestSession]:
+    """All disks of one guest in one appliance."""
+    with open_guest(overlays, scratch=run.folder.tmp, accelerator=probe()) as session:
+        yield session

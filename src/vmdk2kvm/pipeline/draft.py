@@ -1,0 +1,58 @@
+"""The report of a run as it grows; whichever way the run ends, it can be written."""
+
+import contextlib
+
+from vmdk2kvm.errors import OutputError, Vmdk2KvmError
+from vmdk2kvm.model.disk import TargetDisk
+from vmdk2kvm.model.guest_os import GuestOs
+from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.progress import Found
+from vmdk2kvm.model.report import BootEvidence, Finding, Level, Report, RunStatus
+from vmdk2kvm.pipeline.context import Context
+from vmdk2kvm.pipeline.report import write_reports
+
+
+class Draft:
+    def __init__(self, run: Context) -> None:
+        self._run = run
+        self._error: Vmdk2KvmError | None = None
+        self._findings: list[Finding] = []
+        self.guest: GuestOs | None = None
+        self.plan: Plan | None = None
+        self.disks: tuple[TargetDisk, ...] = ()
+        self.boot: BootEvidence | None = None
+        self.proof_key = ""  # fingerprint of what a boot test would prove
+        self.status = RunStatus.OK
+
+    def add(self, *findings: Finding) -> None:
+        """Findings already known are not repeated."""
+        for finding in findings:
+            if finding not in self._findings:
+                self._findings.append(finding)
+                self._run.listener(Found(finding=finding))
+
+    def fail(self, error: Vmdk2KvmError) -> None:
+        self.status = RunStatus.FAILED
+        self._findings.append(
+            Finding(id="run-failed", level=Level.ERROR, message=error.message, remedy=error.hint)
+        )
+
+    def report(self) -> Report:
+        return Report(
+            vm=self._run.folder.name,
+            status=self.status,
+            stages=self._run.timeline.results,
+            disks=self.disks,
+            guest=self.guest,
+            changes=self.plan.changes if self.plan is not None else (),
+            boot=self.boot,
+            findings=tuple(self._findings),
+        )
+
+    def write(self) -> None:
+        write_reports(self.report(), self._run.folder.path, extra=self._run.settings.report)
+
+    def write_if_possible(self) -> None:
+        """A run that failed because nothing can be written cannot write why, either."""
+        with contextlib.suppress(OutputError, OSError):
+            self.write()

@@ -1,0 +1,155 @@
+"""INSPECT and FIX in one appliance, or what an earlier run recorded of them."""
+
+import shutil
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmdk2kvm import __version__
+from vmdk2kvm.errors import ConfigError
+from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.formats import plain, plan_json
+from vmdk2kvm.guest.protocol import GuestSession
+from vmdk2kvm.model.disk import DiskView, Overlay
+from vmdk2kvm.model.guest_os import GuestOs
+from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.report import Finding, StageName
+from vmdk2kvm.pipeline import assemble
+from vmdk2kvm.pipeline.context import Context
+from vmdk2kvm.pipeline.records import (
+    Record,
+    drop_record,
+    fingerprint,
+    mark,
+    read_record,
+    still_there,
+    write_record,
+)
+from vmdk2kvm.stages import fix, flatten, inspect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """The guest as found, the plan that was applied to the overlays, and what is worth knowing."""
+
+    overlays: tuple[Overlay, ...]
+    os: GuestOs | None = None
+    plan: Plan
+    findings: tuple[Finding, ...] = ()
+    is_intact: bool = True  # the overlays are as the repair left them
+    seconds: dict[str, float] = field(default_factory=dict)  # of an earlier run's stages
+
+
+_NO_CHANGES = plan_json.plan_of((), ())
+
+
+def repair_fingerprint(run: Context, views: tuple[DiskView, ...]) -> str:
+    """Everything that decides what the repaired overlays hold."""
+    settings = run.settings
+    return fingerprint(
+        __version__,
+        [[view.node, view.virtual_size_bytes, [plain.write(file) for file in view.files]] for view in views],
+        [fix.name for fix in run.fixes] if run.wants(StageName.FIX) else None,
+        settings.fstab_mode.value,
+        settings.no_backup,
+        settings.trim,
+        run.wants(StageName.INSPECT),
+    )
+
+
+def recorded(run: Context, views: tuple[DiskView, ...], wanted: str) -> Repaired | None:
+    """What a run with the same inputs found and did, None if there was none."""
+    record = read_record(run.folder.records, StageName.FIX, wanted)
+    if record is None:
+        return None
+    try:
+        return Repaired(
+            overlays=tuple(
+                Overlay(view=view, path=Path(file.path))
+                for view, file in zip(views, record.files, strict=True)
+            ),
+            os=plain.read(GuestOs | None, record.result["guest"]),
+            plan=plan_json.parse(record.result["plan"]),
+            findings=plain.read(tuple[Finding, ...], record.result["findings"]),
+            is_intact=still_there(record.files),
+            seconds=plain.read(dict[str, float], record.result["seconds"]),
+        )
+    except (ValueError, KeyError, TypeError, ConfigError):
+        return None
+
+
+def tell_reused(run: Context, repaired: Repaired) -> None:
+    for stage in (StageName.INSPECT, StageName.FIX):
+        if run.wants(stage):
+            run.timeline.reused(stage, repaired.seconds.get(stage.value, 0.0))
+
+
+def repair(run: Context, views: tuple[DiskView, ...], wanted: str) -> Repaired:
+    """The overlays are the transaction: they start empty, whatever an interrupted run left."""
+    drop_record(run.folder.records, StageName.FIX)
+    overlays = fresh_overlays(run, views)
+    if run.wants(StageName.INSPECT):
+        repaired = _in_one_appliance(run, overlays)
+    else:
+        repaired = Repaired(overlays=overlays, plan=_NO_CHANGES)
+    _record(run, repaired, wanted)
+    return repaired
+
+
+def fresh_overlays(run: Context, views: tuple[DiskView, ...]) -> tuple[Overlay, ...]:
+    for path in run.folder.overlay.glob("*-overlay.qcow2"):
+        path.unlink()
+    return flatten.create_overlays(views, run.folder.overlay)
+
+
+def drop_overlays(run: Context) -> None:
+    shutil.rmtree(run.folder.overlay, ignore_errors=True)
+
+
+def _in_one_appliance(run: Context, overlays: tuple[Overlay, ...]) -> Repaired:
+    with ExitStack() as opened:
+        with run.timeline.stage(StageName.INSPECT):
+            session = opened.enter_context(_opened(run, overlays))
+            inspected = inspect.run(session)
+        if not run.wants(StageName.FIX):
+            return Repaired(overlays=overlays, os=inspected.os, plan=_NO_CHANGES, findings=inspected.findings)
+        with run.timeline.stage(StageName.FIX):
+            fixed = fix.run(
+                session,
+                inspected.os,
+                run.fixes,
+                inspect_again=lambda: inspect.run(session).os,
+                backup=not run.settings.no_backup,
+            )
+            if run.settings.trim:
+                session.trim()
+            opened.close()
+    return Repaired(overlays=overlays, os=inspected.os, plan=fixed.plan, findings=fixed.findings)
+
+
+def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManager[GuestSession]:
+    return assemble.opened(run, [overlay.path for overlay in overlays])
+
+
+def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
+    """The plan, with nothing applied; the overlays are thrown away."""
+    overlays = fresh_overlays(run, views)
+    with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
+        inspected = inspect.run(session)
+        plan = plan_fixes(run.fixes, session, inspected.os)
+    drop_overlays(run)
+    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=plan.findings)
+
+
+def _record(run: Context, repaired: Repaired, wanted: str) -> None:
+    seconds = {result.name.value: result.seconds for result in run.timeline.results}
+    result = {
+        "guest": plain.write(repaired.os),
+        "plan": plan_json.render(repaired.plan),
+        "findings": plain.write(repaired.findings),
+        "seconds": seconds,
+    }
+    files = tuple(mark(overlay.path) for overlay in repaired.overlays)
+    write_record(
+        run.folder.records, Record(stage=StageName.FIX, fingerprint=wanted, result=result, files=files)
+    )

@@ -1,0 +1,161 @@
+"""A run that is killed with -9, and then the same command: what must be as if nothing had happened.
+
+Moments are drawn from a seed: for each stage some fraction of the time that stage took in a run that
+was left alone. One more kill comes between fsync and rename, by strace, at the rename itself.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import guestfs
+
+COMMAND = str(Path(sys.executable).parent / "vmdk2kvm")
+STAGES = ("fetch", "flatten", "inspect", "fix", "convert", "validate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What must not differ: the files of the VM's folder, and every file of the guest."""
+
+    files: tuple[str, ...]
+    guest: tuple[str, ...]
+    verdict: str
+
+
+def moments(seed: int, count: int) -> tuple[Moment, ...]:
+    """At least two per stage while `count` allows it."""
+    draw = random.Random(seed)
+    stages = [STAGES[number % len(STAGES)] for number in range(count)]
+    return tuple(Moment(stage=stage, fraction=draw.random()) for stage in stages)
+
+
+def argv(disk: Path, output: Path, *flags: str) -> list[str]:
+    return [
+        COMMAND,
+        "--json",
+        "local",
+        "--vmdk",
+        str(disk),
+        "--output-dir",
+        str(output),
+        "--qemu-test",
+        *flags,
+    ]
+
+
+def run_whole(command: list[str]) -> dict:
+    """Run to the end and return the report."""
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout)
+
+
+def kill_at(command: list[str], moment: Moment, seconds: dict[str, float]) -> bool:
+    """Start, wait until the stage has run for its fraction, kill -9. False: the run was done before."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if is_start_of(line, moment.stage):
+                time.sleep(moment.fraction * seconds[moment.stage])
+                break
+        killed = process.poll() is None
+        os.kill(process.pid, signal.SIGKILL)
+    return killed
+
+
+def is_start_of(line: str, stage: str) -> bool:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    return event.get("event") == "stage-started" and event.get("stage") == stage
+
+
+def kill_at_rename(command: list[str], final: Path) -> None:
+    """The disk is whole and synced as .part; the process dies on entering the rename to its name."""
+    calls = "rename,renameat,renameat2"
+    subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(final), "-e", f"trace={calls}"]
+        + ["-e", f"inject={calls}:error=EIO:signal=SIGKILL:when=1", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert not final.exists(), "the rename happened before the kill"
+    assert final.with_name(final.name + ".part").exists(), "the kill came before the copy was whole"
+
+
+def wait_until_alone(folder: Path, timeout_s: float = 10.0) -> None:
+    """No process of the killed run is left; libguestfs' own watchdog takes up to three seconds."""
+    deadline = time.monotonic() + timeout_s
+    while left := list(processes_on(folder)):
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.2)
+
+
+def processes_on(folder: Path) -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if str(folder) in line and path.parent.name != str(os.getpid()):
+            yield line
+
+
+def temporary_files() -> set[str]:
+    """What a run might leave outside its folder."""
+    places = [Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/run")]
+    patterns = ("libguestfs*", "guestfs*", "vmdk2kvm*", "tmp*")
+    return {str(path) for place in places for pattern in patterns for path in place.glob(pattern)}
+
+
+def outcome(report: dict, output: Path) -> Outcome:
+    folder = output / report["vm"]
+    disks = [Path(disk["path"]) for disk in report["disks"]]
+    return Outcome(
+        files=tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))),
+        guest=manifest(disks),
+        verdict=report["boot"]["verdict"],
+    )
+
+
+# Logs of the boot that built the guest do not change; what libguestfs' mount itself touches has no content.
+_LIST = r"""
+cd /sysroot && find . -xdev -printf '%p %y %m %U:%G %l\n' | sort
+find . -xdev -type f -print0 | sort -z | xargs -0 cksum
+"""
+
+
+def manifest(disks: list[Path]) -> tuple[str, ...]:
+    """Every path of every file system (type, mode, owner, link target) and the sum of every file."""
+    handle = guestfs.GuestFS(python_return_dict=True)
+    handle.set_backend("direct")
+    handle.set_backend_setting("force_tcg", "1")
+    for disk in disks:
+        handle.add_drive(str(disk), format=disk.suffix[1:], readonly=True)
+    handle.launch()
+    lines = []
+    for device, kind in sorted(handle.list_filesystems().items()):
+        if kind in {"swap", "unknown"}:
+            continue
+        handle.mount_ro(device, "/")
+        lines += [f"{device} {line}" for line in handle.debug("sh", [_LIST]).split("\n")]
+        handle.umount_all()
+    handle.close()
+    assert len(lines) > 100
+    return tuple(lines)
