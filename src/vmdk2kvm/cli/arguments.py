@@ -26,6 +26,11 @@ SUMMARIES = {
 _PROGRAM_FLAGS = ("dump_config", "dump_args", "dump_schema")
 _WITH_VALUE = frozenset({"--config", *(entry.option for entry in TABLE.values() if entry.kind is not bool)})
 
+_EPILOG = """\
+Every switch can be turned round: --no-compress, --grub.
+Every option is also a key of a configuration file (out_format: raw) and an environment variable
+(VMDK2KVM_OUT_FORMAT=raw). Defaults, files in order, environment, flags: the later one wins."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
@@ -89,9 +94,10 @@ def _unknown(word: str, command: Command | None, prog: str) -> UsageError:
         return UsageError(
             f'"{command.value}" does not take "{option}".', hint=f"these commands do: {takers}."
         )
-    near = nearest(option, known) if option.startswith("-") else None
+    begun = [name for name in known if option.startswith("--") and name.startswith(option)]
+    near = " or ".join(begun) if begun else nearest(option, known) if option.startswith("-") else None
     return UsageError(
-        f'"{prog}" does not know "{word}".', hint=f'did you mean "{near}"?' if near else _help_hint(prog)
+        f'"{prog}" does not know "{word}".', hint=f"did you mean {near}?" if near else _help_hint(prog)
     )
 
 
@@ -105,8 +111,7 @@ def build_parser(command: Command | None) -> argparse.ArgumentParser:
         prog=prog,
         usage=f"{prog} [option]…" if command else "vmdk2kvm [--config FILE]… COMMAND [option]…",
         description=SUMMARIES[command] if command else _overview(),
-        epilog="Every switch can be turned round: --no-compress, --grub. Every option is also a key of a"
-        " configuration file (_ for -) and a variable (VMDK2KVM_OUTPUT_DIR).",
+        epilog=_EPILOG,
         formatter_class=_Formatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
