@@ -90,8 +90,10 @@ def kill_at_rename(command: list[str], final: Path) -> None:
     """The disk is whole and synced as .part; the process dies on entering the rename to its name."""
     calls = "rename,renameat,renameat2"
     subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(final), "-e", f"trace={calls}"]
-        + ["-e", f"inject={calls}:error=EIO:signal=SIGKILL:when=1", *command],
+        [
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-P", str(final), "-e", f"trace={calls}"),
+            *("-e", f"inject={calls}:error=EIO:signal=SIGKILL:when=1", *command),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

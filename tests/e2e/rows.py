@@ -61,7 +61,7 @@ def run_row(row: Row, folder: Path) -> Outcome:
 def _migrate(row: Row, disk: Path, folder: Path) -> int:
     argv = [
         COMMAND, "local", "--vmdk", disk, "--output-dir", folder,
-        "--qemu-test", "--boot-bus", row.bus, "--headless",
+        "--qemu-test", "--boot-bus", row.bus,
     ]  # fmt: skip
     with (folder / "output.log").open("wb") as log:
         return subprocess.run(

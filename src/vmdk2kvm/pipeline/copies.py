@@ -17,10 +17,10 @@ from vmdk2kvm.pipeline.records import (
     mark,
     read_record,
     still_there,
-    write_durably,
     write_record,
 )
 from vmdk2kvm.stages import convert
+from vmdk2kvm.tools import whole_file
 
 
 def convert_fingerprint(run: Context, repaired: str, targets: Sequence[Path]) -> str:
@@ -97,12 +97,12 @@ def _claim(run: Context, targets: Sequence[Path]) -> None:
                 hint="move it away, choose another to_output, or replace it with --force.",
                 path=path,
             )
-    write_durably(_claims(run), json.dumps(sorted(claimed | set(names))).encode("utf-8", "surrogateescape"))
+    whole_file.write(_claims(run), json.dumps(sorted(claimed | set(names))))
 
 
 def _claimed(run: Context) -> set[str]:
     try:
-        return set(json.loads(_claims(run).read_text("utf-8", "surrogateescape")))
+        return set(json.loads(_claims(run).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return set()
 

@@ -18,11 +18,12 @@ from vmdk2kvm.model.report import BootEvidence, Finding, Level, Report, RunStatu
 from vmdk2kvm.pipeline import assemble, copies, proof, repair
 from vmdk2kvm.pipeline.context import Context, check_settings, target_paths
 from vmdk2kvm.pipeline.draft import Draft
-from vmdk2kvm.pipeline.records import drop_record, write_durably
+from vmdk2kvm.pipeline.records import drop_record
 from vmdk2kvm.pipeline.timeline import Listener, Timeline
 from vmdk2kvm.pipeline.vm_folder import open_folder, vm_name
 from vmdk2kvm.stages import fetch, flatten
 from vmdk2kvm.stages import inspect as inspect_stage
+from vmdk2kvm.tools import whole_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def plan(settings: Settings, listener: Listener) -> Planned:
     with _opened(settings, listener, keep_state=False) as run, _reported(run) as draft:
         repaired = repair.only_plan(run, _fetch_and_flatten(run))
         _take(draft, repaired)
-        write_durably(run.folder.plan, plan_json.render(repaired.plan).encode())
+        whole_file.write(run.folder.plan, plan_json.render(repaired.plan))
     return Planned(plan=repaired.plan, report=draft.report())
 
 

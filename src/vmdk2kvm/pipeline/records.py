@@ -6,13 +6,13 @@ fingerprint; a record with another fingerprint, or one that cannot be read, does
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmdk2kvm.model.report import StageName
+from vmdk2kvm.tools import whole_file
 
 _SCHEMA = 1
 
@@ -65,13 +65,13 @@ def write_record(folder: Path, record: Record) -> None:
         },
         indent=1,
     )
-    write_durably(folder / f"{record.stage.value}.json", text.encode("utf-8", "surrogateescape"))
+    whole_file.write(folder / f"{record.stage.value}.json", text)
 
 
 def read_record(folder: Path, stage: StageName, wanted: str) -> Record | None:
     """The stage's record if it is for the inputs `wanted`, else None."""
     try:
-        stored = json.loads((folder / f"{stage.value}.json").read_text("utf-8", "surrogateescape"))
+        stored = json.loads((folder / f"{stage.value}.json").read_text("utf-8"))
         if stored["schema"] != _SCHEMA or stored["fingerprint"] != wanted:
             return None
         files = tuple(
@@ -84,17 +84,3 @@ def read_record(folder: Path, stage: StageName, wanted: str) -> Record | None:
 
 def drop_record(folder: Path, stage: StageName) -> None:
     (folder / f"{stage.value}.json").unlink(missing_ok=True)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

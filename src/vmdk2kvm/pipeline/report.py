@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vmdk2kvm.formats import report_json, report_md
 from vmdk2kvm.model.report import Report
-from vmdk2kvm.tools.whole_file import appearing, translated
+from vmdk2kvm.tools import whole_file
 
 JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
@@ -23,7 +23,6 @@ def write_reports(report: Report, folder: Path, *, extra: Path | None = None) ->
 
 
 def _write(path: Path, text: str) -> None:
-    with translated(path):
+    with whole_file.translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with appearing(path) as part, translated(path):
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+    whole_file.write(path, text)

@@ -8,7 +8,6 @@ DIR/<vm>/                what the operator keeps
     .vmdk2kvm/tmp/       temporary files of every tool, swept at each start
 """
 
-import errno
 import fcntl
 import logging
 import os
@@ -19,7 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmdk2kvm.errors import FolderLocked, OutputFull, OutputNotWritable, UsageError
+from vmdk2kvm.errors import FolderLocked, UsageError
+from vmdk2kvm.tools import whole_file
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+@ -]|^[.\s-]+|[.\s]+$")
 _NAME_BYTES_MAX = 120
@@ -79,12 +79,12 @@ def open_folder(path: Path, *, keep_state: bool = True) -> Iterator[VmFolder]:
     """
     folder = VmFolder(path=path)
     had_state = folder.state.exists()
-    with _told_as_output_error(path):
+    with whole_file.translated(path):
         folder.state.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(lock, path)
-        with _told_as_output_error(path):
+        with whole_file.translated(path):
             _empty(folder.tmp)
             folder.records.mkdir(exist_ok=True)
             handler = _log_to(folder.state / "log")
@@ -120,21 +120,3 @@ def _log_to(path: Path) -> logging.Handler:
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     return handler
-
-
-@contextmanager
-def _told_as_output_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputFull(
-                f'no room is left for the output folder "{path}".',
-                hint="free some space or choose another --output-dir.",
-                path=path,
-            ) from error
-        raise OutputNotWritable(
-            f'the output folder "{path}" cannot be written: {os.strerror(error.errno or 0)}.',
-            hint="make it writable or choose another --output-dir.",
-            path=path,
-        ) from error

@@ -46,6 +46,12 @@ def appearing(target: Path) -> Iterator[Path]:
         raise
 
 
+def write(target: Path, text: str) -> None:
+    """A small text file. Raises OutputFull, OutputNotWritable."""
+    with appearing(target) as part, translated(target):
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
 @contextmanager
 def translated(target: Path) -> Iterator[None]:
     """Turn the host's refusals into ours."""
