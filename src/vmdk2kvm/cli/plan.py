@@ -48,8 +48,6 @@ def fstab_as_planned(report: Report, changes: Sequence[PlannedChange]) -> str:
 def _show_fstab(settings: Settings, text: str) -> None:
     """To the byte into a file or a pipe; escaped on a terminal."""
     if settings.as_json:
-        from vmdk2kvm.formats.guest_json import clean
-
-        render.show_json({"fstab": clean(text)})
+        render.show_json({"fstab": text})
     else:
         render.show(visible(text) if render.on_terminal() else text)

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.errors import Vmdk2KvmError
+from vmdk2kvm.formats import json_text
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.progress import Event, Found, Note, Progress, StageEnded, StageStarted
 from vmdk2kvm.model.report import Finding, Level
@@ -218,4 +219,4 @@ def show(text: str) -> None:
 
 
 def show_json(value: Any) -> None:
-    show(json.dumps(value, indent=2) + "\n")
+    show(json_text.render(value))

@@ -4,6 +4,7 @@ A setting's YAML key is its flag with `_` for `-`, and its variable is `VMDK2KVM
 upper case. Nothing else in the product says what may be configured.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -62,6 +63,9 @@ class Flag:
     positional: bool = False
 
 
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # 0xDC80 to 0xDCFF are bytes of a file name
+
+
 def _listed(value: object) -> object:
     """One value stands for a list of one."""
     return [value] if isinstance(value, str) else value
@@ -72,6 +76,8 @@ def _text(value: object) -> object:
         raise ValueError("must be text; put it in quotes")
     if str(value) == "" or "\0" in str(value):
         raise ValueError("must not be empty or hold a NUL byte")
+    if _NO_BYTES.search(str(value)):
+        raise ValueError("holds a lone surrogate, which stands for no character")
     return value
 
 

@@ -1,7 +1,7 @@
 """The facts of a guest as values that JSON knows: for `inspect --json` and report.json.
 
-Guest text keeps its bytes that are not UTF-8 as `\\xNN`. The names of all modules on the guest's
-disk (thousands for each kernel) stay out; what each initramfs holds is in.
+The names of all modules on the guest's disk (thousands for each kernel) stay out; what each
+initramfs holds is in.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from vmdk2kvm.model.guest_os import BootLoader, FileSystem, GuestOs, Initramfs, 
 def guest_fields(os: GuestOs) -> dict[str, Any]:
     return {
         "family": os.family.value,
-        "id": clean(os.id),
-        "version": clean(os.version),
-        "name": clean(os.name),
-        "arch": clean(os.arch),
+        "id": os.id,
+        "version": os.version,
+        "name": os.name,
+        "arch": os.arch,
         "firmware": os.firmware.value,
         "lvm": os.lvm,
         "initramfs_tool": os.initramfs_tool.value if os.initramfs_tool else None,
@@ -23,7 +23,7 @@ def guest_fields(os: GuestOs) -> dict[str, Any]:
         "mounts": [_mount(one) for one in os.mounts],
         "space": [
             {
-                "mountpoint": clean(one.mountpoint),
+                "mountpoint": one.mountpoint,
                 "free_bytes": one.free_bytes,
                 "free_inodes": one.free_inodes,
             }
@@ -31,19 +31,19 @@ def guest_fields(os: GuestOs) -> dict[str, Any]:
         ],
         "kernels": [_kernel(one) for one in os.kernels],
         "boot_loaders": [_boot_loader(one) for one in os.boot_loaders],
-        "fstab": clean(os.fstab),
+        "fstab": os.fstab,
     }
 
 
 def _file_system(one: FileSystem) -> dict[str, Any]:
     return {
-        "device": clean(one.device),
-        "type": clean(one.type),
+        "device": one.device,
+        "type": one.type,
         "size_bytes": one.size_bytes,
-        "uuid": clean(one.uuid),
-        "label": clean(one.label),
-        "partuuid": clean(one.partuuid),
-        "partlabel": clean(one.partlabel),
+        "uuid": one.uuid,
+        "label": one.label,
+        "partuuid": one.partuuid,
+        "partlabel": one.partlabel,
         "disk": one.disk,
         "partition": one.partition,
     }
@@ -51,28 +51,28 @@ def _file_system(one: FileSystem) -> dict[str, Any]:
 
 def _mount(one: Mount) -> dict[str, Any]:
     return {
-        "device": clean(one.device),
-        "mountpoint": clean(one.mountpoint),
-        "type": clean(one.type),
-        "options": [clean(option) for option in one.options],
+        "device": one.device,
+        "mountpoint": one.mountpoint,
+        "type": one.type,
+        "options": list(one.options),
     }
 
 
 def _kernel(one: Kernel) -> dict[str, Any]:
     return {
-        "version": clean(one.version),
-        "image": clean(one.image),
+        "version": one.version,
+        "image": one.image,
         "initramfs": _initramfs(one.initramfs) if one.initramfs else None,
     }
 
 
 def _initramfs(one: Initramfs) -> dict[str, Any]:
     return {
-        "path": clean(one.path),
+        "path": one.path,
         "size_bytes": one.size_bytes,
         "compression": one.compression,
-        "modules": sorted(clean(name) or "" for name in one.modules),
-        "error": clean(one.error),
+        "modules": sorted(one.modules),
+        "error": one.error,
     }
 
 
@@ -80,12 +80,5 @@ def _boot_loader(one: BootLoader) -> dict[str, Any]:
     return {
         "kind": one.kind.value,
         "firmware": one.firmware.value,
-        "files": [clean(path) for path in one.files],
+        "files": list(one.files),
     }
-
-
-def clean(text: str | None) -> str | None:
-    """`text` without lone surrogates, which are no JSON text for most readers."""
-    if text is None:
-        return None
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,9 +1,9 @@
 """report.json, schema 1: what a program reads about a run."""
 
-import json
 from typing import Any
 
-from vmdk2kvm.formats.guest_json import clean, guest_fields
+from vmdk2kvm.formats import json_text
+from vmdk2kvm.formats.guest_json import guest_fields
 from vmdk2kvm.formats.plan_json import change_fields, finding_fields
 from vmdk2kvm.model.changes import PlannedChange
 from vmdk2kvm.model.report import BootEvidence, Report, Verdict
@@ -12,13 +12,13 @@ SCHEMA = 1
 
 
 def render(report: Report) -> str:
-    return json.dumps(report_fields(report), indent=2) + "\n"
+    return json_text.render(report_fields(report))
 
 
 def report_fields(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "vm": clean(report.vm),
+        "vm": report.vm,
         "status": report.status.value,
         "stages": [
             {"name": one.name.value, "status": one.status.value, "seconds": round(one.seconds, 3)}
@@ -26,7 +26,7 @@ def report_fields(report: Report) -> dict[str, Any]:
         ],
         "disks": [
             {
-                "path": clean(str(one.path)),
+                "path": str(one.path),
                 "format": one.format.value,
                 "virtual_size_bytes": one.virtual_size_bytes,
                 "sha256": one.sha256,
@@ -66,5 +66,5 @@ def _boot(boot: BootEvidence | None) -> dict[str, Any]:
         "bus": boot.bus,
         "seconds": round(boot.seconds, 3),
         "evidence": list(boot.evidence),
-        "reason": clean(boot.reason),
+        "reason": boot.reason,
     }

@@ -101,6 +101,7 @@ def test_a_relative_configuration_file_counts_from_the_current_directory(tmp_pat
         ("vm_name: 2024", 1, "must be text; put it in quotes", None),
         ('output_dir: ""', 1, "must not be empty", None),
         ('vmdk: "a\\0b"', 1, "NUL", None),
+        ('vmdk: "\\uD800"', 1, "lone surrogate", None),
         ("vmdk: {a: b}", 1, '"vmdk" cannot be {"a": "b"}', None),
         ("vmdk:\n- a\n- [b]\n", 3, '"vmdk" cannot be ["b"]', None),
         (
