@@ -1,6 +1,7 @@
-"""`python -m tests.guests build|prove NAME|all`: make guests ahead of the tests; prints the seconds.
+"""`python -m tests.guests build|prove|path NAME|all`: make guests ahead of the tests.
 
-`prove` builds too. Two at a time: a guest's appliance uses one processor for most of its life.
+`build` and `prove` print the seconds, `path` only where the VMDK is; `prove` and `path` build too.
+Two at a time: a guest's appliance uses one processor for most of its life.
 """
 
 import argparse
@@ -19,10 +20,13 @@ _ACTIONS: dict[str, Callable[[Guest], object]] = {"build": build, "prove": prove
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.guests")
-    parser.add_argument("action", choices=_ACTIONS)
+    parser.add_argument("action", choices=[*_ACTIONS, "path"])
     parser.add_argument("name", choices=[*GUESTS, "all"])
     args = parser.parse_args()
     wanted = list(GUESTS.values()) if args.name == "all" else [GUESTS[args.name]]
+    if args.action == "path":
+        print(*map(build, wanted), sep="\n")
+        return 0
     with ThreadPoolExecutor(max_workers=2) as pool:
         return max(pool.map(partial(_timed, _ACTIONS[args.action]), wanted))
 
