@@ -1,0 +1,157 @@
+"""VALIDATE: boot a throwaway overlay of the finished images and let the guest itself report.
+
+The images are never written: they stand below overlays that are dropped at the end.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmdk2kvm.errors import InputNotFound, SourceDiskError
+from vmdk2kvm.fixes import engine
+from vmdk2kvm.formats.image_header import HEADER_BYTES, ImageRefused, image_format
+from vmdk2kvm.formats.plan_json import plan_of
+from vmdk2kvm.guest.protocol import GuestWriter
+from vmdk2kvm.model.disk import OutputFormat
+from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.report import BootBus, BootEvidence, Finding, Level, Verdict
+from vmdk2kvm.target import qemu
+from vmdk2kvm.target.witness import plan_witness
+from vmdk2kvm.tools import qemu_img
+from vmdk2kvm.tools.accelerator import Accelerator
+from vmdk2kvm.tools.qemu_img import BlockNode
+
+_BOOTABLE_ARCHS = frozenset({"x86_64", "amd64", "i386", "i486", "i586", "i686"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What the one who opened the overlays found. `witness` False: the guest could not take one."""
+
+    witness: bool
+    firmware: Firmware = Firmware.BIOS
+    arch: str = "x86_64"
+    findings: tuple[Finding, ...] = ()
+
+
+PlaceWitness = Callable[[Sequence[Path]], Placed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """`findings` are all of them, those of the boot included."""
+
+    boot: BootEvidence
+    findings: tuple[Finding, ...]
+
+
+def run(
+    images: Sequence[tuple[Path, OutputFormat]],
+    *,
+    bus: BootBus,
+    scratch: Path,
+    evidence_folder: Path,
+    accelerator: Accelerator,
+    place_witness: PlaceWitness,
+    firmware: Firmware | None = None,
+    timeout_s: float | None = None,
+) -> Validated:
+    """Boot `images`, all disks of one machine, the boot disk first.
+
+    `place_witness` opens the overlays it is given, places the witness and closes them; it may look
+    at the guest first. `firmware` None: as it found. A failed boot is returned, not raised.
+    Raises ToolMissing, ToolFailed, OutputFull.
+    """
+    overlays = create_overlays(images, scratch)
+    try:
+        placed = place_witness(overlays)
+        chosen = firmware or placed.firmware
+        if placed.arch not in _BOOTABLE_ARCHS:
+            boot = _not_run(chosen, bus, f"no boot test for {placed.arch}")
+        else:
+            boot = qemu.boot(
+                qemu.BootSpec(
+                    images=overlays,
+                    firmware=chosen,
+                    bus=bus,
+                    accelerator=accelerator,
+                    scratch=scratch,
+                    evidence_folder=evidence_folder,
+                    expects_witness=placed.witness,
+                    timeout_s=timeout_s,
+                )
+            )
+    finally:
+        for overlay in overlays:
+            overlay.unlink(missing_ok=True)
+    return Validated(boot=boot, findings=(*placed.findings, *_without_witness(placed), *boot.findings))
+
+
+def place(guest: GuestWriter) -> bool:
+    """Put the witness into an open guest; False when the guest cannot take one."""
+    changes = plan_witness(guest)
+    if changes:
+        engine.apply(plan_of(changes, ()), guest, backup=False)
+    return bool(changes)
+
+
+def create_overlays(images: Sequence[tuple[Path, OutputFormat]], scratch: Path) -> tuple[Path, ...]:
+    """One empty qcow2 over each image. Raises ToolFailed, OutputFull."""
+    overlays = []
+    for index, (image, format) in enumerate(images):
+        path = scratch / f"validate-disk{index}.qcow2"
+        path.unlink(missing_ok=True)
+        qemu_img.create_overlay(path, backing=_node(image, format), backing_format=format.value)
+        overlays.append(path)
+    return tuple(overlays)
+
+
+def _node(image: Path, format: OutputFormat) -> BlockNode:
+    """The image alone: whatever it may name as its backing is not opened."""
+    node: dict[str, object] = {
+        "driver": format.value,
+        "file": {"driver": "file", "filename": str(image.resolve())},
+    }
+    if format is OutputFormat.QCOW2:
+        node["backing"] = None
+    return BlockNode(text="json:" + json.dumps(node))
+
+
+def probe_image(path: Path) -> OutputFormat:
+    """The format of an image of unknown origin. Raises InputNotFound, SourceDiskError."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise InputNotFound(
+            f'the image "{path}" cannot be read: {error.strerror}.', hint="check the path.", path=path
+        ) from error
+    try:
+        return image_format(header)
+    except ImageRefused as error:
+        raise SourceDiskError(
+            f'the image "{path}" {error}.',
+            hint="give a finished qcow2, raw or vdi image that stands alone; migrate a VMDK with `local`.",
+            path=path,
+        ) from error
+
+
+def _not_run(firmware: Firmware, bus: BootBus, reason: str) -> BootEvidence:
+    return BootEvidence(
+        verdict=Verdict.NOT_RUN, firmware=firmware.value, bus=bus.value, seconds=0.0, reason=reason
+    )
+
+
+def _without_witness(placed: Placed) -> tuple[Finding, ...]:
+    if placed.witness:
+        return ()
+    return (
+        Finding(
+            id="boot-without-witness",
+            level=Level.WARNING,
+            message="the guest's init is not systemd, so it could not report its boot itself; "
+            "a login prompt on its console was taken as the proof.",
+            remedy="check its mounts and services after the first start.",
+        ),
+    )

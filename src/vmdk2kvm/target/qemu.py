@@ -1,0 +1,234 @@
+"""A boot test: start a machine, watch it until the verdict is known, keep the evidence."""
+
+import json
+import logging
+import select
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from vmdk2kvm.errors import ToolFailed
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.report import BootBus, BootEvidence, Verdict
+from vmdk2kvm.target import console, screen
+from vmdk2kvm.target.judgement import Judgement
+from vmdk2kvm.target.qmp import Qmp, QmpError
+from vmdk2kvm.target.watch import Observation, Watch, patience
+from vmdk2kvm.target.witness import PORT_NAME, WitnessStream
+from vmdk2kvm.tools import qemu_system
+from vmdk2kvm.tools.accelerator import Accelerator
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_SCREEN_EVERY_S = 2.0
+_GREETING_S = 30.0
+_MAX_CONSOLE_BYTES = 16 << 20  # a guest can write for ever; the rest is read and dropped
+_TEXT_TAIL_BYTES = 64 << 10  # what is searched for failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootSpec:
+    """`images` are throwaway qcow2 overlays. `timeout_s` None: by the accelerator.
+
+    `expects_witness` False: the guest took none, so a login prompt is the proof.
+    """
+
+    images: tuple[Path, ...]
+    firmware: Firmware
+    bus: BootBus
+    accelerator: Accelerator
+    scratch: Path
+    evidence_folder: Path
+    expects_witness: bool
+    timeout_s: float | None = None
+    memory_mib: int = 2048
+    cpus: int = 2
+
+
+def boot(spec: BootSpec) -> BootEvidence:
+    """Boot once. Raises ToolMissing, ToolFailed (QEMU itself ended)."""
+    spec.evidence_folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        qemu_log = spec.scratch / "qemu.log"
+        running = stack.enter_context(qemu_system.start(_machine(spec), qemu_log))
+        console_log = stack.enter_context((spec.evidence_folder / "console.log").open("wb"))
+        try:
+            eyes = _Eyes(running, console_log, spec.scratch)
+            judgement = _watch(spec, eyes, started)
+            seconds = time.monotonic() - started
+            eyes.keep_evidence(spec.evidence_folder)
+        except QmpError as error:
+            raise _explain(running, qemu_log, error) from error
+    _keep_facts(spec.evidence_folder, judgement)
+    return _evidence(spec, judgement, seconds)
+
+
+def _machine(spec: BootSpec) -> qemu_system.Machine:
+    uefi = spec.firmware is Firmware.UEFI
+    return qemu_system.Machine(
+        images=spec.images,
+        firmware=spec.firmware,
+        bus=spec.bus,
+        accelerator=spec.accelerator,
+        memory_mib=spec.memory_mib,
+        cpus=spec.cpus,
+        port_name=PORT_NAME,
+        variables=qemu_system.copy_variables(spec.scratch) if uefi else None,
+    )
+
+
+def _watch(spec: BootSpec, eyes: "_Eyes", started: float) -> Judgement:
+    watch = Watch(patience(spec.accelerator, spec.timeout_s), spec.bus, expects_witness=spec.expects_witness)
+    while True:
+        seen = eyes.observe(time.monotonic() - started)
+        if (judgement := watch.look(seen)) is not None:
+            log.info("boot judged after %.1f s: %s", seen.now_s, judgement.failure or "booted")
+            return judgement
+
+
+def _explain(running: qemu_system.Running, qemu_log: Path, error: QmpError) -> ToolFailed | QmpError:
+    """A QEMU that went away says why in its log."""
+    try:
+        status = running.process.wait(2.0)
+    except TimeoutError:
+        return error
+    said = qemu_log.read_text("utf-8", "replace")[-4000:]
+    return ToolFailed(running.argv, status, said)
+
+
+class _Eyes:
+    """Everything that can be seen of a running machine from outside."""
+
+    def __init__(self, running: qemu_system.Running, console_log: BinaryIO, scratch: Path) -> None:
+        self._running = running
+        self._console_log = console_log
+        self._scratch = scratch
+        self._qmp = Qmp(running.qmp)
+        self._port = WitnessStream()
+        self._serial = WitnessStream()
+        self._console_bytes = 0
+        self._tail = b""
+        self._glyphs = screen.GlyphReader(font) if (font := screen.read_font()) else None
+        self._looked_s = 0.0
+        self._seen = Observation(now_s=0.0)
+        self._qmp.greet(_GREETING_S)
+
+    def observe(self, now_s: float) -> Observation:
+        """Take in what comes within a moment, or until the witness has reported."""
+        deadline = time.monotonic() + _TICK_S
+        while self._report() is None and (left_s := deadline - time.monotonic()) > 0:
+            self._take_in(left_s)
+        if now_s - self._looked_s >= _SCREEN_EVERY_S:
+            self._looked_s = now_s
+            self._seen = replace(self._seen, screen=self._read_screen())
+        self._seen = replace(
+            self._seen,
+            now_s=now_s,
+            console=console.plain_text(self._tail),
+            heartbeats=self._port.heartbeats,
+            report=self._report(),
+        )
+        return self._seen
+
+    def _report(self) -> Mapping[str, str] | None:
+        return self._port.report or self._serial.report
+
+    def _take_in(self, wait_s: float) -> None:
+        sources: list[socket.socket] = [self._running.qmp, self._running.serial, self._running.port]
+        ready = select.select(sources, [], [], wait_s)[0]
+        if self._running.serial in ready:
+            self._read_serial(_receive(self._running.serial))
+        if self._running.port in ready:
+            self._port.feed(_receive(self._running.port))
+        self._take_events()
+
+    def _read_serial(self, chunk: bytes) -> None:
+        self._console_log.write(chunk[: max(0, _MAX_CONSOLE_BYTES - self._console_bytes)])
+        self._console_bytes += len(chunk)
+        self._tail = (self._tail + chunk)[-_TEXT_TAIL_BYTES:]
+        self._serial.feed(chunk)
+
+    def _take_events(self) -> None:
+        for event in self._qmp.events():
+            match event["event"]:
+                case "RESET" if event.get("data", {}).get("guest"):
+                    self._seen = replace(self._seen, resets=self._seen.resets + 1)
+                case "SHUTDOWN":
+                    self._seen = replace(self._seen, powered_off=True)
+                case "GUEST_PANICKED":
+                    self._seen = replace(self._seen, panicked=True)
+        if self._running.process.poll() is not None:
+            raise QmpError("QEMU ended before the guest did.")
+
+    def _read_screen(self) -> str:
+        picture = self._take_picture()
+        if picture is None:
+            return ""
+        if picture.is_text_mode:
+            return screen.read_text_memory(self._read_memory())
+        return self._glyphs.read(picture) if self._glyphs is not None else ""
+
+    def _take_picture(self) -> screen.Picture | None:
+        with self._file("screen.ppm") as path:
+            self._qmp.execute("screendump", filename=str(path))
+            try:
+                return screen.parse_ppm(path.read_bytes())
+            except screen.BadPicture:
+                return None
+
+    def _read_memory(self) -> bytes:
+        with self._file("text-memory") as path:
+            size = screen.VGA_TEXT_BYTES
+            self._qmp.execute("pmemsave", val=screen.VGA_TEXT_ADDRESS, size=size, filename=str(path))
+            return path.read_bytes()
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[Path]:
+        path = self._scratch / name
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def keep_evidence(self, folder: Path) -> None:
+        """The screen as it is now: as a picture, and as text where it can be read."""
+        (folder / "screen.txt").write_text(visible(self._read_screen()) + "\n", "utf-8")
+        if (picture := self._take_picture()) is not None:
+            (folder / "screen.png").write_bytes(screen.render_png(picture))
+
+
+def _receive(source: socket.socket) -> bytes:
+    try:
+        return source.recv(65536)
+    except ConnectionError:
+        return b""
+
+
+def _keep_facts(folder: Path, judgement: Judgement) -> None:
+    facts = {"failure": judgement.failure and judgement.failure.value, "detail": judgement.detail}
+    content = json.dumps({**facts, "facts": judgement.facts}, indent=2)
+    (folder / "witness.json").write_text(content + "\n", "utf-8")
+
+
+def _evidence(spec: BootSpec, judgement: Judgement, seconds: float) -> BootEvidence:
+    failure = judgement.failure
+    detail = (("detail", visible(judgement.detail)),) if judgement.detail else ()
+    files = ("console.log", "screen.png", "screen.txt", "witness.json")
+    folder = spec.evidence_folder
+    return BootEvidence(
+        verdict=Verdict.BOOTED if failure is None else Verdict.FAILED,
+        firmware=spec.firmware.value,
+        bus=spec.bus.value,
+        seconds=seconds,
+        reason=failure and failure.value,
+        evidence=tuple(f"{folder.name}/{name}" for name in files if (folder / name).is_file()),
+        facts=(*detail, *judgement.facts),
+        findings=judgement.findings,
+    )
