@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.yaml_examples import PAGE, Example, read_examples
 
+from tests.yaml_examples import PAGE, Example, read_examples
 from vmdk2kvm.cli.main import main
 from vmdk2kvm.config.schema import render_schema
 from vmdk2kvm.config.settings import TABLE, Entry
