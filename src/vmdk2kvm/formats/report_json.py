@@ -59,6 +59,7 @@ def _boot(boot: BootEvidence | None) -> dict[str, Any]:
             "seconds": 0.0,
             "evidence": [],
             "reason": None,
+            "facts": {},
         }
     return {
         "verdict": boot.verdict.value,
@@ -67,4 +68,5 @@ def _boot(boot: BootEvidence | None) -> dict[str, Any]:
         "seconds": round(boot.seconds, 3),
         "evidence": list(boot.evidence),
         "reason": boot.reason,
+        "facts": dict(boot.facts),
     }

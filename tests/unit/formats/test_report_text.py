@@ -125,7 +125,8 @@ def test_report_json_has_the_shape_programs_rely_on() -> None:
     assert told["schema"] == 1
     assert told["stages"] == [{"name": "fix", "status": "ok", "seconds": 61.0}]
     assert told["disks"] == [{"path": "/o/web", "format": "vdi", "virtual_size_bytes": 512, "sha256": None}]
-    assert list(told["boot"]) == ["verdict", "firmware", "bus", "seconds", "evidence", "reason"]
+    assert list(told["boot"]) == ["verdict", "firmware", "bus", "seconds", "evidence", "reason", "facts"]
+    assert told["boot"]["facts"] == {"kernel": "web"}
     assert told["findings"] == [{"id": "an-id", "level": "error", "message": "web", "remedy": "web"}]
     assert {"fix", "kind", "path"} <= set(told["changes"][0])
     assert told["guest"]["kernels"][0]["initramfs"]["modules"] == ["a", "b"]
