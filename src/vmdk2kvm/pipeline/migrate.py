@@ -23,6 +23,7 @@ from vmdk2kvm.pipeline.timeline import Listener, Timeline
 from vmdk2kvm.pipeline.vm_folder import open_folder, vm_name
 from vmdk2kvm.stages import fetch, flatten
 from vmdk2kvm.stages import inspect as inspect_stage
+from vmdk2kvm.stages import validate as validate_stage
 from vmdk2kvm.tools import whole_file
 
 
@@ -84,7 +85,9 @@ def validate(settings: Settings, listener: Listener) -> Report:
             "no image is named.", hint="give the disk images of one machine, the boot disk first."
         )
     with _opened(settings, listener) as run, _reported(run) as draft:
-        _judge(run, draft, proof.boot(run, proof.probe_images(settings.image)))
+        validated = proof.boot(run, proof.probe_images(settings.image))
+        draft.add(*validated.findings)
+        _judge(run, draft, validated.boot)
     return draft.report()
 
 
@@ -161,7 +164,9 @@ def _prove(run: Context, draft: Draft) -> None:
     evidence = proof.recorded(run, draft.proof_key)
     if evidence is None:
         images = tuple((disk.path, disk.format) for disk in draft.disks)
-        evidence = proof.boot(run, images, fixes=run.fixes if run.wants(StageName.FIX) else ())
+        validated = proof.boot(run, images, fixes=run.fixes if run.wants(StageName.FIX) else ())
+        evidence = validated.boot
+        draft.add(*validated.findings)
         if evidence.verdict is Verdict.BOOTED:
             proof.record(run, draft.proof_key, evidence)
     _judge(run, draft, evidence)
@@ -196,7 +201,8 @@ def _take(draft: Draft, repaired: repair.Repaired) -> None:
 def _throwaway(run: Context) -> Iterator[GuestSession]:
     """The guest in --vmdk disks or in finished images, on overlays that are dropped."""
     if run.settings.image:
-        overlays = proof.throwaway_overlays(run, proof.probe_images(run.settings.image))
+        images = proof.probe_images(run.settings.image)
+        overlays = validate_stage.create_overlays(images, run.folder.tmp)
     else:
         overlays = tuple(overlay.path for overlay in repair.fresh_overlays(run, _fetch_and_flatten(run)))
     with assemble.opened(run, overlays) as session:

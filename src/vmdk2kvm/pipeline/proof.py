@@ -1,0 +1,88 @@
+"""VALIDATE: the boot test of finished images, or what an earlier run recorded of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.formats import plain
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.guest.protocol import GuestSession
+from vmdk2kvm.model.changes import PlannedChange
+from vmdk2kvm.model.disk import OutputFormat
+from vmdk2kvm.model.guest_os import Firmware, GuestOs
+from vmdk2kvm.model.report import BootEvidence, Finding, Level, StageName
+from vmdk2kvm.pipeline import assemble
+from vmdk2kvm.pipeline.context import Context
+from vmdk2kvm.pipeline.records import Record, fingerprint, read_record, write_record
+from vmdk2kvm.stages import inspect, validate
+from vmdk2kvm.stages.validate import Placed
+
+Image = tuple[Path, OutputFormat]
+
+
+def probe_images(paths: Sequence[Path]) -> tuple[Image, ...]:
+    """Raises InputNotFound, SourceDiskError."""
+    return tuple((path, validate.probe_image(path)) for path in paths)
+
+
+def proof_fingerprint(run: Context, copied: str) -> str:
+    settings = run.settings
+    return fingerprint(copied, settings.boot_bus.value, settings.uefi, settings.timeout)
+
+
+def recorded(run: Context, wanted: str) -> BootEvidence | None:
+    record = read_record(run.folder.records, StageName.VALIDATE, wanted)
+    if record is None or not all((run.folder.path / name).exists() for name in record.result["evidence"]):
+        return None
+    try:
+        evidence: BootEvidence = plain.read(BootEvidence, record.result)
+    except (ValueError, KeyError, TypeError):
+        return None
+    run.timeline.reused(StageName.VALIDATE, evidence.seconds)
+    return evidence
+
+
+def record(run: Context, wanted: str, evidence: BootEvidence) -> None:
+    write_record(
+        run.folder.records,
+        Record(stage=StageName.VALIDATE, fingerprint=wanted, result=plain.write(evidence)),
+    )
+
+
+def boot(run: Context, images: Sequence[Image], *, fixes: Sequence[Fix] = ()) -> validate.Validated:
+    """Boot `images` on throwaway overlays. With `fixes`, planning them again must find nothing to do."""
+    settings = run.settings
+    with run.timeline.stage(StageName.VALIDATE):
+        return validate.run(
+            images,
+            bus=settings.boot_bus,
+            scratch=run.folder.tmp,
+            evidence_folder=run.folder.boot,
+            accelerator=assemble.accelerator(run),
+            place_witness=lambda overlays: _place(run, overlays, fixes),
+            firmware=Firmware.UEFI if settings.uefi else None,
+            timeout_s=settings.timeout,
+        )
+
+
+def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Placed:
+    with assemble.opened(run, overlays) as session:
+        os = inspect.run(session).os
+        left = _unplanned(session, os, fixes)
+        return Placed(witness=validate.place(session), firmware=os.firmware, arch=os.arch, findings=left)
+
+
+def _unplanned(session: GuestSession, os: GuestOs, fixes: Sequence[Fix]) -> tuple[Finding, ...]:
+    """The first check of a result: planning the repairs again must find nothing to do."""
+    return tuple(_left_to_do(planned) for planned in plan_fixes(fixes, session, os).changes)
+
+
+def _left_to_do(planned: PlannedChange) -> Finding:
+    path = getattr(planned.change, "path", planned.change.kind)
+    return Finding(
+        id="result-not-settled",
+        level=Level.WARNING,
+        message=f'the fix "{planned.fix}" would change "{visible(path)}" in the finished image again.',
+        remedy="run again with --force; if it stays, report it with the log.",
+    )
