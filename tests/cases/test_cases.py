@@ -9,7 +9,6 @@ not ours.
 import json
 import os as host
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +38,7 @@ from vmdk2kvm.model.guest_os import (
 )
 
 HERE = Path(__file__).parent
+Program = Callable[[str], str]
 FIXES: dict[str, Callable[[dict[str, str]], Fix]] = {
     "fstab-stable-names": lambda options: fstab_fix(FstabMode(options.get("mode", "stabilize-all"))),
     "kernel-cmdline-stable-root": lambda _: KERNEL_CMDLINE_FIX,
@@ -124,20 +124,13 @@ def test_every_fix_has_cases() -> None:
     assert {case.parent.name for case in CASES} == set(FIXES)
 
 
-def needs(program: str) -> str:
-    found = shutil.which(program, path=f"{host.environ['PATH']}:/usr/sbin:/sbin")
-    if found is None and host.environ.get("CI"):
-        pytest.fail(f"{program} is missing")
-    return found or pytest.skip(f"{program} is not installed")
-
-
 def trees(pattern: str) -> list[Path]:
     return sorted(path for path in HERE.glob(f"*/*/after/{pattern}") if path.is_file())
 
 
 @pytest.mark.parametrize("path", trees("etc/fstab"), ids=lambda path: path.parts[-4])
-def test_findmnt_reads_fstab_as_we_do(path: Path) -> None:
-    command = [needs("findmnt"), "--tab-file", str(path), "-P", "-o", "SOURCE,TARGET,FSTYPE,OPTIONS"]
+def test_findmnt_reads_fstab_as_we_do(path: Path, program: Program) -> None:
+    command = [program("findmnt"), "--tab-file", str(path), "-P", "-o", "SOURCE,TARGET,FSTYPE,OPTIONS"]
     result = subprocess.run(command, capture_output=True, check=True, timeout=30)
     assert result.stderr == b""
     rows = [re.findall(r'[A-Z]+="([^"]*)"', row) for row in result.stdout.decode("latin-1").splitlines()]
@@ -152,10 +145,10 @@ def test_findmnt_reads_fstab_as_we_do(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", trees("**/grub.cfg"), ids=lambda path: str(path.relative_to(HERE)))
-def test_grub_takes_the_configuration(path: Path) -> None:
-    subprocess.run([needs("grub-script-check"), str(path)], check=True, capture_output=True, timeout=30)
+def test_grub_takes_the_configuration(path: Path, program: Program) -> None:
+    subprocess.run([program("grub-script-check"), str(path)], check=True, capture_output=True, timeout=30)
 
 
 @pytest.mark.parametrize("path", trees("etc/default/grub*"), ids=lambda path: str(path.relative_to(HERE)))
-def test_a_shell_takes_the_defaults(path: Path) -> None:
-    subprocess.run([needs("sh"), "-n", str(path)], check=True, capture_output=True, timeout=30)
+def test_a_shell_takes_the_defaults(path: Path, program: Program) -> None:
+    subprocess.run([program("sh"), "-n", str(path)], check=True, capture_output=True, timeout=30)

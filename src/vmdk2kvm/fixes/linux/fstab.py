@@ -74,12 +74,15 @@ def _outcome(mode: FstabMode, os: GuestOs, entry: Entry) -> Outcome:
             case spec, options:
                 pass
     options, more = _stable_options(mode, os, options)
-    findings = tuple(_finding(entry, name, problem) for name, problem in (*problems, *more))
-    return Replacement(spec=spec, options=options), findings
+    return Replacement(spec=spec, options=options), _findings(entry, (*problems, *more))
 
 
-def _finding(entry: Entry, name: str, problem: NoStableName) -> Finding:
-    return report(name, f'line {entry.line} of "{PATH}"', problem, prefix="fstab", level=_level(entry))
+def _findings(entry: Entry, problems: tuple[tuple[str, NoStableName], ...]) -> tuple[Finding, ...]:
+    if not problems:
+        return ()
+    where, level = f'line {entry.line} of "{PATH}"', _level(entry)
+    distinct = dict.fromkeys(problems)
+    return tuple(report(name, where, problem, prefix="fstab", level=level) for name, problem in distinct)
 
 
 def _level(entry: Entry) -> Level:

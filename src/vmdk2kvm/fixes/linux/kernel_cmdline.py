@@ -22,7 +22,7 @@ from vmdk2kvm.model.guest_os import LINUX_FAMILIES, BootLoaderKind, FileSystem, 
 from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.model.units import MIB
 
-_GRUB_CONFIG_LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
+_LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
 _NEVER_ROOT = frozenset({"swap", "swsuspend", "LVM2_member", "crypto_LUKS", "linux_raid_member", "iso9660"})
 _SWAP = frozenset({"swap", "swsuspend"})
 _SPLIT = NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
@@ -57,7 +57,7 @@ class _Edits:
 
     def report(self, argument: str, name: str, problem: NoStableName) -> None:
         where = f'{argument} in "{self.file.path}"'
-        level = Level.WARNING if argument == "resume=" else Level.ERROR
+        level = Level.ERROR if argument == "root=" else Level.WARNING
         self.findings[report(name, where, problem, prefix="kernel-cmdline", level=level)] = None
 
 
@@ -65,11 +65,11 @@ Editor = Callable[[_Edits], None]
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
-    for path in _grub_configs(guest, os):
-        yield from _edited(guest, os, path, _grub_config_edits)
+    for config in _grub_configs(guest, os):
+        yield from _edited(os, config, _grub_config_edits)
     for path in ("/etc/default/grub", *guest.glob("/etc/default/grub.d/*.cfg")):
-        yield from _edited(guest, os, path, _grub_defaults_edits)
-    yield from _edited(guest, os, "/etc/kernel/cmdline", _cmdline_edits)
+        yield from _edited(os, _read(guest, path), _grub_defaults_edits)
+    yield from _edited(os, _read(guest, "/etc/kernel/cmdline"), _cmdline_edits)
 
 
 KERNEL_CMDLINE_FIX = Fix(
@@ -80,17 +80,24 @@ KERNEL_CMDLINE_FIX = Fix(
 )
 
 
-def _grub_configs(guest: GuestReader, os: GuestOs) -> Iterable[str]:
+def _grub_configs(guest: GuestReader, os: GuestOs) -> Iterable[GuestText | Finding]:
     """Each real file once: distributions link to grub.cfg from several places."""
     listed = (
         path for loader in os.boot_loaders if loader.kind is BootLoaderKind.GRUB2 for path in loader.files
     )
-    configs = [path for path in listed if path.endswith(".cfg")]
-    return dict.fromkeys(guest.realpath(path) for path in configs if guest.exists(path))
+    found: dict[str, GuestText | Finding] = {}
+    for path in listed:
+        file = _read(guest, path) if path.endswith(".cfg") else None
+        if file is not None:
+            found[file.path if isinstance(file, GuestText) else file.message] = file
+    return found.values()
 
 
-def _edited(guest: GuestReader, os: GuestOs, path: str, editor: Editor) -> Planned:
-    file = read_linked_text(guest, path, limit_bytes=_GRUB_CONFIG_LIMIT_BYTES)
+def _read(guest: GuestReader, path: str) -> GuestText | Finding | None:
+    return read_linked_text(guest, path, limit_bytes=_LIMIT_BYTES)
+
+
+def _edited(os: GuestOs, file: GuestText | Finding | None, editor: Editor) -> Planned:
     if isinstance(file, GuestText):
         yield from _change(os, file, editor)
     elif file is not None:
