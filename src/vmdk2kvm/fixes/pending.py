@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
 from typing import BinaryIO
 
+from vmdk2kvm.errors import GuestError
 from vmdk2kvm.guest.paths import resolve
 from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, FileStat, FileType, GuestReader
 from vmdk2kvm.model.changes import Change, MakeSymlink, RemoveFile, WriteFile
@@ -52,13 +53,16 @@ class PendingGuest:
 
     def matches(self, change: Change) -> bool:
         """Whether an exact change's `before` is what stands here now."""
-        match change:
-            case WriteFile() | RemoveFile():
-                return self._content(change.path) == change.before
-            case MakeSymlink():
-                return self._link(change.path) == change.before
-            case _:
-                return True
+        try:
+            match change:
+                case WriteFile() | RemoveFile():
+                    return self._content(change.path) == change.before
+                case MakeSymlink():
+                    return self._link(change.path) == change.before
+                case _:
+                    return True
+        except GuestError:  # something of another kind stands there
+            return False
 
     # GuestReader
 
@@ -76,7 +80,10 @@ class PendingGuest:
         return self._base.open(self._there(real, path))
 
     def exists(self, path: str) -> bool:
-        real = self._known(path)
+        try:
+            real = self._known(path)
+        except GuestError:  # a circle of links leads nowhere
+            return False
         if real in self._removed:
             return False
         return real in self._files or self._holds_planned(real) or self._base.exists(real)

@@ -54,7 +54,7 @@ class MemoryGuest:
         self._nodes: dict[str, Node] = {"/": Folder()}
         self._serials: dict[str, int] = {}
         self._serial = 0
-        self._programs = programs or _no_program
+        self.programs = programs or _no_program
         self.commands: list[tuple[str, ...]] = []
         for path, node in files.items():
             self.make_folder(parent(path))
@@ -183,7 +183,7 @@ class MemoryGuest:
     ) -> CommandResult:
         del timeout_s  # a scripted program ends at once
         self.commands.append(tuple(argv))
-        return self._programs(self, tuple(argv), dict(env or {}))
+        return self.programs(self, tuple(argv), dict(env or {}))
 
     def mark(self) -> str:
         return str(self._serial)
