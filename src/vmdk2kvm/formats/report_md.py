@@ -14,7 +14,8 @@ from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.report import BootEvidence, Report, Verdict
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What acts anywhere, what makes a bare address a link, and what acts at the start of a line.
+_ACTIVE = re.compile(r"[\\`*_\[\]<>|~&@]|:(?=//)|(?<=www)\.|^[-#+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
 _TICKS = re.compile(r"`+")
 
 
@@ -25,7 +26,7 @@ def render(report: Report) -> str:
 
 def escape(text: str) -> str:
     """`text` on one line, with nothing in it that Markdown or HTML would act on."""
-    return _PUNCTUATION.sub(r"\\\1", _one_line(text))
+    return _ACTIVE.sub(r"\\\g<0>", _one_line(text).lstrip())
 
 
 def code(text: str) -> str:
@@ -123,7 +124,7 @@ def _changes(report: Report) -> Iterator[str]:
         return
     yield from ("## Changes", "")
     for planned in report.changes:
-        yield f"### {escape(planned.fix)}: {escape(title(planned.change))}"
+        yield f"### {escape(planned.fix)}: {code(title(planned.change))}"
         yield ""
         is_diff = isinstance(planned.change, WriteFile | RemoveFile)
         yield from fenced(describe(planned.change), "diff" if is_diff else "")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,18 +120,79 @@ def report(text: str) -> Report:
 
 def test_report_json_has_the_shape_programs_rely_on() -> None:
     told = json.loads(report_json.render(report("web")))
-    assert list(told) == [
-        "schema", "vm", "status", "stages", "disks", "guest", "changes", "boot", "findings",
-    ]  # fmt: skip
-    assert told["schema"] == 1
-    assert told["stages"] == [{"name": "fix", "status": "ok", "seconds": 61.0}]
-    assert told["disks"] == [{"path": "/o/web", "format": "vdi", "virtual_size_bytes": 512, "sha256": None}]
-    assert list(told["boot"]) == ["verdict", "firmware", "bus", "seconds", "evidence", "reason", "facts"]
-    assert told["boot"]["facts"] == {"kernel": "web"}
-    assert told["findings"] == [{"id": "an-id", "level": "error", "message": "web", "remedy": "web"}]
-    assert {"fix", "kind", "path"} <= set(told["changes"][0])
-    assert told["guest"]["kernels"][0]["initramfs"]["modules"] == ["a", "b"]
-    assert "thousands" not in json.dumps(told)
+    guest_told, changes = told.pop("guest"), told.pop("changes")
+    assert told == {
+        "schema": 1,
+        "vm": "web",
+        "status": "failed",
+        "stages": [{"name": "fix", "status": "ok", "seconds": 61.0}],
+        "disks": [{"path": "/o/web", "format": "vdi", "virtual_size_bytes": 512, "sha256": None}],
+        "boot": {
+            "verdict": "failed",
+            "firmware": "bios",
+            "bus": "virtio-blk",
+            "seconds": 2.0,
+            "evidence": ["boot/console.log"],
+            "reason": "web",
+            "facts": {"kernel": "web"},
+        },
+        "findings": [{"id": "an-id", "level": "error", "message": "web", "remedy": "web"}],
+    }
+    assert [one["fix"] for one in changes] == ["a-fix"] * len(CHANGES)
+    assert [one["kind"] for one in changes] == [change.kind for change in CHANGES]
+    assert guest_told == {
+        "family": "debian",
+        "id": "debian",
+        "version": "12",
+        "name": "web",
+        "arch": "x86_64",
+        "firmware": "bios",
+        "lvm": False,
+        "initramfs_tool": "dracut",
+        "filesystems": [
+            {
+                "device": "/dev/sda1",
+                "type": "ext4",
+                "size_bytes": 2**30,
+                "uuid": "1",
+                "label": "web",
+                "partuuid": None,
+                "partlabel": None,
+                "disk": None,
+                "partition": None,
+            }
+        ],
+        "mounts": [{"device": "/dev/sda1", "mountpoint": "/", "type": "ext4", "options": []}],
+        "space": [{"mountpoint": "/", "free_bytes": 5, "free_inodes": None}],
+        "kernels": [
+            {
+                "version": "6.1",
+                "image": "/boot/vmlinuz",
+                "initramfs": {
+                    "path": "/boot/initrd",
+                    "size_bytes": 1,
+                    "compression": "zstd",
+                    "modules": ["a", "b"],
+                    "error": None,
+                },
+            }
+        ],
+        "boot_loaders": [{"kind": "grub2", "firmware": "bios", "files": ["/boot/grub/grub.cfg"]}],
+        "fstab": "web\n",
+    }
+
+
+def test_report_json_of_a_guest_with_little_in_it() -> None:
+    bare = replace(
+        guest("web"),
+        initramfs_tool=None,
+        fstab=None,
+        kernels=(replace(guest("web").kernels[0], initramfs=None),),
+    )
+    told = json.loads(report_json.render(replace(report("web"), guest=bare)))["guest"]
+    assert (told["initramfs_tool"], told["fstab"]) == (None, None)
+    assert told["kernels"] == [{"version": "6.1", "image": "/boot/vmlinuz", "initramfs": None}]
+    assert "- kernel `6.1`, no initramfs\n" in report_md.render(replace(report("web"), guest=bare))
 
 
 def test_report_json_holds_sums_and_not_contents() -> None:
@@ -153,15 +215,109 @@ def test_report_json_is_text_for_every_reader() -> None:
     assert not re.search(r"\\ud[c-f]", text, re.IGNORECASE)
 
 
-def test_report_md_shows_diffs_findings_times_and_evidence() -> None:
-    text = report_md.render(report("web"))
-    assert "# web: failed\n" in text
-    assert "Took 1m01s." in text
-    assert "- **error** `an-id`: web\n  → web" in text
-    assert "````diff\n--- a/etc/fstab\n+++ b/etc/fstab\n" in text  # a longer fence than the one inside
-    assert "**failed** on virtio-blk by BIOS, after 2.0s: web." in text
-    assert "| fix | ok | 1m01s |" in text
-    assert "Evidence: `boot/console.log`" in text
+REPORT_MD = """\
+# web: failed
+
+Took 1m01s. 2 changes in the guest. Boot: failed.
+
+## Findings
+
+- **error** `an-id`: web
+  → web
+
+## Disks
+
+| file | format | size | SHA-256 |
+|---|---|---|---|
+| `/o/web` | vdi | 512 B | not asked for |
+
+## Boot test
+
+**failed** on virtio-blk by BIOS, after 2.0s: web.
+
+| fact | value |
+|---|---|
+| kernel | `web` |
+
+Evidence: `boot/console.log`
+
+## Guest
+
+web (x86\\_64, BIOS)
+
+| device | type | size | mounted at | UUID |
+|---|---|---|---|---|
+| `/dev/sda1` | `ext4` | 1 GiB | `/` | `1` |
+
+- kernel `6.1`, `/boot/initrd`
+
+## Changes
+
+### a-fix: `write file "/etc/fstab"`
+
+````diff
+--- a/etc/fstab
++++ b/etc/fstab
+@@ -1 +1,2 @@
+-/dev/sda1 / ext4
++UUID=1 / ext4
++```
+````
+
+### a-fix: `rebuild initramfs "/boot/initrd"`
+
+```
+rebuild initramfs "/boot/initrd" for kernel "6.1" with dracut
+  must hold ext4, virtio_blk
+```
+
+## Stages
+
+| stage | status | time |
+|---|---|---|
+| fix | ok | 1m01s |
+"""
+
+
+def test_report_md_reads_like_this() -> None:
+    whole = report("web")
+    assert report_md.render(replace(whole, changes=(whole.changes[0], whole.changes[-1]))) == REPORT_MD
+
+
+def test_report_md_leaves_out_what_there_is_not() -> None:
+    empty = Report(vm="web", status=RunStatus.OK, stages=())
+    heads = [line for line in report_md.render(empty).splitlines() if line.startswith("#")]
+    assert heads == ["# web: ok", "## Stages"]
+    not_run = BootEvidence(verdict=Verdict.NOT_RUN, firmware="bios", bus="x", seconds=0.0)
+    assert report_md.render(replace(empty, boot=not_run)) == report_md.render(empty)
+
+
+def test_a_boot_that_worked_needs_no_reason_and_no_facts() -> None:
+    boot = BootEvidence(verdict=Verdict.BOOTED, firmware="uefi", bus="virtio-scsi", seconds=30.0)
+    text = report_md.render(Report(vm="web", status=RunStatus.OK, stages=(), boot=boot))
+    assert "**booted** on virtio-scsi by UEFI, after 30.0s.\n\n## Stages" in text
+    assert "Boot: booted." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain-text, 5 % (all) #1", "plain-text, 5 % (all) #1"),
+        ("a_b*c", r"a\_b\*c"),
+        ("<b>&amp;", r"\<b\>\&amp;"),
+        ("[x](y) ~~z~~ | `q`", r"\[x\](y) \~\~z\~\~ \| \`q\`"),
+        ("http://x www.y a@b", r"http\://x www\.y a\@b"),
+        ("# x", r"\# x"),
+        ("  - x", r"\- x"),
+        ("+ x", r"\+ x"),
+        ("===", r"\==="),
+        ("1. x", r"1\. x"),
+        ("12) x", r"12\) x"),
+        ("a\nb\tc", r"a\\nb\\tc"),
+    ],
+)
+def test_escaped_text(text: str, escaped: str) -> None:
+    assert report_md.escape(text) == escaped
 
 
 def outside_code(markdown: str) -> str:
@@ -191,21 +347,43 @@ def test_code_spans_hold_their_backticks(text: str) -> None:
     assert "|" not in span
 
 
+PLAN_TEXT = r"""# fix-one
+--- a/etc/fstab
++++ b/etc/fstab
+@@ -1 +1,2 @@
+-/dev/sda1 / ext4
++UUID=1 / ext4
++```
+# fix-two
+new file, mode 0600
+--- /dev/null
++++ b/new
+nothing -> 2 bytes, sha256 06eb7d6a69ee19e5fbdf749018d3d2abfa04bcbd1365db312eb86dc7169389b8
+--- a/boot/grub/device.map
++++ /dev/null
+@@ -1 +0,0 @@
+-(hd0) /dev/sda
+link "/link" -> "x\x1b[31m|`<b>*_\n# y\u202e\xff" (was "old")
+run sh -c 'x\x1b[31m|`<b>*_\n# y\u202e\xff'
+  done when "/done" exists; may write below "/var/lib"
+rebuild initramfs "/boot/initrd" for kernel "6.1" with dracut
+  must hold ext4, virtio_blk
+"""
+
+
 def test_plans_show_diffs_and_commands() -> None:
     planned = [PlannedChange(fix="fix-one", change=CHANGES[0])]
     planned += [PlannedChange(fix="fix-two", change=change) for change in CHANGES[1:]]
-    text = plan_text.render(planned)
-    assert text.count("# fix-one\n") == text.count("# fix-two\n") == 1
-    assert "-/dev/sda1 / ext4\n+UUID=1 / ext4\n" in text
-    assert "new file, mode 0600\n--- /dev/null\n" in text
-    assert "--- a/boot/grub/device.map\n+++ /dev/null\n" in text
-    assert 'link "/link" -> "x\\x1b[31m' in text
-    assert "run sh -c " in text
-    assert (
-        'rebuild initramfs "/boot/initrd" for kernel "6.1" with dracut\n  must hold ext4, virtio_blk\n'
-        in text
-    )
-    assert "\x1b" not in text
+    assert plan_text.render(planned) == PLAN_TEXT
+
+
+def test_a_new_link_and_a_command_that_writes_nothing() -> None:
+    link = MakeSymlink(path="/l", before=None, target="t")
+    assert plan_text.describe(link) == 'link "/l" -> "t"\n'
+    command = RunCommand(argv=("true",), done_when="/d", may_write=())
+    assert plan_text.describe(command) == 'run true\n  done when "/d" exists; may write below nothing\n'
+    assert plan_text.title(command) == "run true"
+    assert plan_text.title(link) == 'make symlink "/l"'
 
 
 def test_an_empty_plan_is_no_text() -> None:
