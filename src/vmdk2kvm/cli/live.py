@@ -60,5 +60,7 @@ def open_bars(stream: TextIO) -> Iterator[Bars]:
         TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
     )
-    with RichProgress(*columns, console=Console(file=stream), transient=True) as progress:
+    with RichProgress(
+        *columns, console=Console(file=stream), transient=True, redirect_stdout=False
+    ) as progress:
         yield Bars(progress)
