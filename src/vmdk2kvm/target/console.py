@@ -33,7 +33,6 @@ LATE_FAILURES = frozenset({FailureName.KERNEL_PANIC, FailureName.EMERGENCY_MODE,
 
 _PATTERNS: tuple[tuple[FailureName, str], ...] = (
     (FailureName.NO_BOOTABLE_DEVICE, r"^No bootable device\."),
-    (FailureName.NO_BOOTABLE_DEVICE, r"^Boot failed: (not a bootable disk|could not read the boot disk)"),
     (FailureName.NO_BOOTABLE_DEVICE, r"^(Missing operating system|Operating system not found)"),
     (FailureName.NO_BOOTABLE_DEVICE, r"^(Error loading operating system|Invalid partition table)"),
     (FailureName.NO_BOOTABLE_DEVICE, r"BOOTMGR is missing"),

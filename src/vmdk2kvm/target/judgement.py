@@ -78,14 +78,14 @@ def _fallen(emergency: str, rescue: str) -> FailureName:
 
 def _root_elsewhere(report: Mapping[str, str], driver: str) -> str | None:
     """Why root is not on a disk driven by `driver`, None when it is."""
-    devices = {line[0]: line for line in _rows(report["block-devices"], fields=5)}
+    devices = {row[0]: row for row in _rows(report["block-devices"], fields=5)}
     root = _root_device(report, devices)
-    if root not in devices:
-        return f"root is {root!r}, which is no block device"
-    for disk in _disks_below(root, devices):
-        if driver not in devices[disk][4].split(","):
-            return f"root is on {disk}, driven by {devices[disk][4]}, not {driver}"
-    return None
+    disks = _disks_below(root, devices)
+    for disk in disks:
+        drivers = devices[disk][4] if disk in devices else "nothing that is a block device"
+        if driver not in drivers.split(","):
+            return f"root is on {disk}, driven by {drivers.strip(',')}, not by {driver}"
+    return None if disks else f"root is on {root}, which stands on no disk"
 
 
 def _root_device(report: Mapping[str, str], devices: Mapping[str, list[str]]) -> str:
@@ -96,18 +96,20 @@ def _root_device(report: Mapping[str, str], devices: Mapping[str, list[str]]) ->
     return by_number or report["root-device"].rpartition("/")[2]
 
 
-def _disks_below(name: str, devices: Mapping[str, list[str]], depth: int = 0) -> Iterator[str]:
+def _disks_below(root: str, devices: Mapping[str, list[str]]) -> list[str]:
     """The whole disks a device stands on, through device-mapper, md and partitions."""
-    row = devices.get(name)
-    if row is None or depth > 16:
-        return
-    below = [slave for slave in row[3].split(",") if slave not in ("", "-")]
-    if not below and row[2] != name:
-        below = [row[2]]  # a partition: its disk
-    if not below:
-        yield name
-    for device in below:
-        yield from _disks_below(device, devices, depth + 1)
+    disks, seen, open_ends = [], {root}, [root]
+    while open_ends:
+        name = open_ends.pop()
+        row = devices.get(name, [name, "", name, "-", "-"])
+        below = [slave for slave in row[3].split(",") if slave not in ("", "-")]
+        if not below and row[2] != name:
+            below = [row[2]]  # a partition: its disk
+        if not below:
+            disks.append(name)
+        open_ends += [device for device in below if device not in seen]
+        seen.update(below)
+    return disks
 
 
 def _inactive(report: Mapping[str, str], *, network: bool) -> Iterator[fstab.Entry]:

@@ -61,12 +61,12 @@ def boot(spec: BootSpec) -> BootEvidence:
         console_log = stack.enter_context((spec.evidence_folder / "console.log").open("wb"))
         try:
             eyes = _Eyes(running, console_log, spec.scratch)
-            judgement = _watch(spec, eyes, started)
+            judgement, report = _watch(spec, eyes, started)
             seconds = time.monotonic() - started
             eyes.keep_evidence(spec.evidence_folder)
         except QmpError as error:
             raise _explain(running, qemu_log, error) from error
-    _keep_facts(spec.evidence_folder, judgement)
+    _keep_facts(spec.evidence_folder, judgement, report)
     return _evidence(spec, judgement, seconds)
 
 
@@ -84,13 +84,14 @@ def _machine(spec: BootSpec) -> qemu_system.Machine:
     )
 
 
-def _watch(spec: BootSpec, eyes: "_Eyes", started: float) -> Judgement:
+def _watch(spec: BootSpec, eyes: "_Eyes", started: float) -> tuple[Judgement, Mapping[str, str] | None]:
+    """The judgement, and the report it stands on, if the witness gave one."""
     watch = Watch(patience(spec.accelerator, spec.timeout_s), spec.bus, expects_witness=spec.expects_witness)
     while True:
         seen = eyes.observe(time.monotonic() - started)
         if (judgement := watch.look(seen)) is not None:
             log.info("boot judged after %.1f s: %s", seen.now_s, judgement.failure or "booted")
-            return judgement
+            return judgement, seen.report
 
 
 def _explain(running: qemu_system.Running, qemu_log: Path, error: QmpError) -> ToolFailed | QmpError:
@@ -211,10 +212,14 @@ def _receive(source: socket.socket) -> bytes:
         return b""
 
 
-def _keep_facts(folder: Path, judgement: Judgement) -> None:
-    facts = {"failure": judgement.failure and judgement.failure.value, "detail": judgement.detail}
-    content = json.dumps({**facts, "facts": judgement.facts}, indent=2)
-    (folder / "witness.json").write_text(content + "\n", "utf-8")
+def _keep_facts(folder: Path, judgement: Judgement, report: Mapping[str, str] | None) -> None:
+    """The judgement and everything the witness said, word for word."""
+    content = {
+        "failure": judgement.failure and judgement.failure.value,
+        "detail": judgement.detail,
+        "report": report,
+    }
+    (folder / "witness.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def _evidence(spec: BootSpec, judgement: Judgement, seconds: float) -> BootEvidence:
