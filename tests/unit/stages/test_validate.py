@@ -1,0 +1,136 @@
+"""The stage around the boot: overlays come and go, the image is named to QEMU alone."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from vmdk2kvm.errors import InputNotFound, SourceDiskError, ToolFailed
+from vmdk2kvm.guest.memory import MemoryGuest
+from vmdk2kvm.model.disk import OutputFormat
+from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.report import BootBus, BootEvidence, Finding, Level, Verdict
+from vmdk2kvm.stages import validate
+from vmdk2kvm.stages.validate import Placed
+from vmdk2kvm.target.qemu import BootSpec
+from vmdk2kvm.tools import qemu_img
+from vmdk2kvm.tools.accelerator import Accelerator
+from vmdk2kvm.tools.qemu_img import BlockNode
+
+NOTE = Finding(id="note", level=Level.INFO, message="m", remedy="r")
+
+
+@pytest.fixture
+def booted(monkeypatch: pytest.MonkeyPatch) -> list[BootSpec]:
+    """What was booted; overlays are files, QEMU is not started."""
+    specs: list[BootSpec] = []
+
+    def boot(spec: BootSpec) -> BootEvidence:
+        assert all(image.exists() for image in spec.images)
+        specs.append(spec)
+        return BootEvidence(
+            verdict=Verdict.BOOTED,
+            firmware=spec.firmware.value,
+            bus=spec.bus.value,
+            seconds=1.0,
+            findings=(NOTE,),
+        )
+
+    def create_overlay(path: Path, *, backing: BlockNode, backing_format: str) -> None:
+        path.write_text(f"{backing_format} {backing.text}")
+
+    monkeypatch.setattr(validate.qemu, "boot", boot)
+    monkeypatch.setattr(qemu_img, "create_overlay", create_overlay)
+    return specs
+
+
+def run(tmp_path: Path, placed: Placed, **options: object) -> validate.Validated:
+    def place(overlays: Sequence[Path]) -> Placed:
+        return placed
+
+    fields: dict[str, object] = {
+        "bus": BootBus.VIRTIO_SCSI,
+        "scratch": tmp_path,
+        "evidence_folder": tmp_path / "boot",
+        "accelerator": Accelerator.TCG,
+        "place_witness": place,
+    }
+    images = [(Path("/i/a.qcow2"), OutputFormat.QCOW2), (Path("/i/b.img"), OutputFormat.RAW)]
+    return validate.run(images, **{**fields, **options})  # type: ignore[arg-type]
+
+
+def test_the_guest_says_which_firmware_unless_told(tmp_path: Path, booted: list[BootSpec]) -> None:
+    placed = Placed(witness=True, firmware=Firmware.UEFI)
+    run(tmp_path, placed)
+    run(tmp_path, placed, firmware=Firmware.BIOS)
+    assert [spec.firmware for spec in booted] == [Firmware.UEFI, Firmware.BIOS]
+
+
+def test_the_overlays_are_gone_afterwards(tmp_path: Path, booted: list[BootSpec]) -> None:
+    run(tmp_path, Placed(witness=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_overlays_are_gone_after_a_failure_too(tmp_path: Path, booted: list[BootSpec]) -> None:
+    def fail(overlays: Sequence[Path]) -> Placed:
+        raise ToolFailed(["x"], 1, "")
+
+    with pytest.raises(ToolFailed):
+        run(tmp_path, Placed(witness=True), place_witness=fail)
+    assert list(tmp_path.iterdir()) == []
+    assert booted == []
+
+
+def test_every_disk_is_named_with_its_format_and_no_backing(tmp_path: Path, booted: list[BootSpec]) -> None:
+    seen = []
+
+    def place(overlays: Sequence[Path]) -> Placed:
+        seen.extend(overlay.read_text().split(" ", 1) for overlay in overlays)
+        return Placed(witness=True)
+
+    run(tmp_path, Placed(witness=True), place_witness=place)
+    assert [driver for driver, _ in seen] == ["qcow2", "raw"]
+    first, second = (json.loads(node.removeprefix("json:")) for _, node in seen)
+    assert first["backing"] is None and first["file"]["filename"] == "/i/a.qcow2"
+    assert second == {"driver": "raw", "file": {"driver": "file", "filename": "/i/b.img"}}
+
+
+def test_all_findings_come_out(tmp_path: Path, booted: list[BootSpec]) -> None:
+    validated = run(tmp_path, Placed(witness=False, findings=(NOTE,)))
+    assert [finding.id for finding in validated.findings] == ["note", "boot-without-witness", "note"]
+    assert booted[0].expects_witness is False
+
+
+def test_another_architecture_is_not_run(tmp_path: Path, booted: list[BootSpec]) -> None:
+    validated = run(tmp_path, Placed(witness=True, arch="aarch64"))
+    assert validated.boot.verdict is Verdict.NOT_RUN
+    assert validated.boot.reason == "no boot test for aarch64"
+    assert booted == []
+
+
+def test_the_witness_is_placed_by_the_interpreter_of_all_plans() -> None:
+    guest = MemoryGuest({"/usr/lib/systemd/systemd": b""})
+    guest.make_symlink("/sbin/init", "/usr/lib/systemd/systemd")
+    assert validate.place(guest)
+    link = "/etc/systemd/system/sysinit.target.wants/vmdk2kvm-witness.service"
+    assert guest.readlink(link) == "/etc/systemd/system/vmdk2kvm-witness.service"
+    assert guest.read_bytes("/etc/vmdk2kvm-witness.sh").startswith(b"#!/bin/sh\n")
+
+
+def test_a_guest_without_systemd_is_left_alone() -> None:
+    guest = MemoryGuest({"/sbin/init": b""})
+    assert not validate.place(guest)
+    assert not guest.exists("/etc/vmdk2kvm-witness.sh")
+
+
+def test_images_are_probed(tmp_path: Path) -> None:
+    image = tmp_path / "x.img"
+    image.write_bytes(bytes(1024))
+    assert validate.probe_image(image) is OutputFormat.RAW
+    image.write_bytes(b"KDMV" + bytes(1024))
+    with pytest.raises(SourceDiskError, match=r'"/.*x\.img" is a VMDK\.') as refused:
+        validate.probe_image(image)
+    assert refused.value.path == image
+    with pytest.raises(InputNotFound):
+        validate.probe_image(tmp_path / "missing")
