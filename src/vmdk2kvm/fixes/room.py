@@ -21,24 +21,25 @@ JOURNAL_BYTES = 64 * KIB
 
 @dataclass(slots=True, kw_only=True)
 class _Room:
-    """Free space by mount point while the plan is played through."""
+    """Free space by mount point, and what the plan played through so far takes of it."""
 
     free_bytes: dict[str, int]
     free_inodes: dict[str, int]
+    taken_bytes: Counter[str] = field(default_factory=Counter)
     taken_inodes: Counter[str] = field(default_factory=Counter)
 
-    def take(self, mountpoint: str, size_bytes: int) -> None:
-        if mountpoint in self.free_bytes:
-            self.free_bytes[mountpoint] -= size_bytes
+    def needed_bytes(self, mountpoint: str, more_bytes: int) -> int:
+        return self.taken_bytes[mountpoint] + more_bytes + RESERVE_BYTES
 
-    def check(self, mountpoint: str, size_bytes: int = 0) -> None:
-        """Raise NoRoomInGuest unless `size_bytes` more fit."""
-        if not self.fits(mountpoint, size_bytes):
-            free = self.free_bytes[mountpoint]
-            raise _no_room(mountpoint, size_bytes + RESERVE_BYTES + max(0, -free), max(0, free))
+    def fits(self, mountpoint: str, more_bytes: int) -> bool:
+        """A file system that was not measured is not judged."""
+        free_bytes = self.free_bytes.get(mountpoint)
+        return free_bytes is None or self.needed_bytes(mountpoint, more_bytes) <= free_bytes
 
-    def fits(self, mountpoint: str, size_bytes: int) -> bool:
-        return self.free_bytes.get(mountpoint, size_bytes + RESERVE_BYTES) >= size_bytes + RESERVE_BYTES
+    def check(self, mountpoint: str, more_bytes: int = 0) -> None:
+        if not self.fits(mountpoint, more_bytes):
+            needed_bytes = self.needed_bytes(mountpoint, more_bytes)
+            raise _no_room(mountpoint, needed_bytes, self.free_bytes[mountpoint])
 
 
 def images_to_move_away(plan: Plan, os: GuestOs, *, backup: bool) -> frozenset[str]:
@@ -68,15 +69,15 @@ def _take_edits(
     kept_on = mountpoint_of(STATE_FOLDER, mountpoints)
     touched = {kept_on} if backup else set()
     if backup:
-        room.take(kept_on, JOURNAL_BYTES)
+        room.taken_bytes[kept_on] += JOURNAL_BYTES
     for edit in edits:
         at = mountpoint_of(edit.path, mountpoints)
         before, after = _sizes(edit)
-        room.take(at, max(0, after - before) + BLOCK_BYTES)
+        room.taken_bytes[at] += max(0, after - before) + BLOCK_BYTES
         room.taken_inodes[at] += 1
         touched.add(at)
         if backup and before:
-            room.take(kept_on, before + BLOCK_BYTES)
+            room.taken_bytes[kept_on] += before + BLOCK_BYTES
             room.taken_inodes[kept_on] += 2  # the copy and, at most, its folder
     for mountpoint in touched:
         room.check(mountpoint)
@@ -94,13 +95,13 @@ def _take_rebuild(
     at, kept_on = mountpoint_of(rebuild.path, mountpoints), mountpoint_of(STATE_FOLDER, mountpoints)
     old_bytes = old_sizes.get(rebuild.path, 0)
     room.check(kept_on, old_bytes)
-    room.take(kept_on, old_bytes)
+    room.taken_bytes[kept_on] += old_bytes
     move_away = not room.fits(at, rebuild.estimated_bytes)
     if move_away:
         room.check(at, rebuild.estimated_bytes - old_bytes)
-    room.take(at, max(0, rebuild.estimated_bytes - old_bytes))
+    room.taken_bytes[at] += max(0, rebuild.estimated_bytes - old_bytes)
     if not backup:
-        room.take(kept_on, -old_bytes)
+        room.taken_bytes[kept_on] -= old_bytes
     return move_away
 
 
