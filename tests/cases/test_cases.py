@@ -2,8 +2,9 @@
 
 A case is a folder `<fix>/<case>/`: `before/` and `after/` (`after/` left out: nothing changes), `os.json`
 (what INSPECT would say, and where the shape of the tree comes from) and `plan.json` (the paths that
-change, the findings, and the fix's options). Trees that come out are also read by programs that are
-not ours.
+change, the findings, and the fix's options). Initramfs images are no files of the trees: `os.json` says
+which modules each kernel's holds before, `plan.json` which it holds after the guest's own tool (a
+stand-in) built it. Trees that come out are also read by programs that are not ours.
 """
 
 import json
@@ -16,12 +17,18 @@ from typing import Any
 
 import pytest
 
+from tests.initramfs_images import image
+from tests.linux_guests import (
+    ALL_MODULES,
+    MODULES_DEP,
+    describe_image,
+    image_path,
+    inspected_again,
+    run_program,
+)
 from vmdk2kvm.fixes import engine
+from vmdk2kvm.fixes.catalog import FIXES, FixOptions, chosen
 from vmdk2kvm.fixes.fix import Fix
-from vmdk2kvm.fixes.linux.device_map import DEVICE_MAP_FIX
-from vmdk2kvm.fixes.linux.fstab import fstab_fix
-from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
-from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
 from vmdk2kvm.formats import fstab
 from vmdk2kvm.guest.memory import File, Folder, Link, MemoryGuest, Node
 from vmdk2kvm.model.choices import FstabMode
@@ -33,18 +40,15 @@ from vmdk2kvm.model.guest_os import (
     Firmware,
     GuestOs,
     InitramfsTool,
+    Kernel,
     Mount,
     OsFamily,
+    Space,
 )
+from vmdk2kvm.model.units import GIB
 
 HERE = Path(__file__).parent
 Program = Callable[[str], str]
-FIXES: dict[str, Callable[[dict[str, str]], Fix]] = {
-    "fstab-stable-names": lambda options: fstab_fix(FstabMode(options.get("mode", "stabilize-all"))),
-    "kernel-cmdline-stable-root": lambda _: KERNEL_CMDLINE_FIX,
-    "grub-device-map": lambda _: DEVICE_MAP_FIX,
-    "initramfs-resume": lambda _: INITRAMFS_RESUME_FIX,
-}
 CASES = sorted(path.parent for path in HERE.glob("*/*/plan.json"))
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
 
@@ -63,15 +67,18 @@ def read_tree(root: Path) -> dict[str, bytes | str | Node]:
     return files
 
 
-def contents(guest: MemoryGuest) -> dict[str, bytes | str]:
-    return {
-        path: node.content if isinstance(node, File) else node.target
-        for path, node in guest.snapshot().items()
-        if not isinstance(node, Folder)
-    }
+def modules_dep(version: str) -> str:
+    return f"/lib/modules/{version}/modules.dep"
 
 
-def load_os(fields: dict[str, Any]) -> GuestOs:
+def load_guest(tree: Path, kernels: dict[str, list[str]]) -> MemoryGuest:
+    files = read_tree(tree)
+    for version, modules in kernels.items():
+        files |= {image_path(version): image(modules), modules_dep(version): MODULES_DEP}
+    return MemoryGuest(files, programs=run_program)
+
+
+def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
     filesystems = tuple(FileSystem(size_bytes=1 << 30, **each) for each in fields["filesystems"])
     firmware = Firmware(fields.get("firmware", "bios"))
     return GuestOs(
@@ -89,39 +96,73 @@ def load_os(fields: dict[str, Any]) -> GuestOs:
             Mount(device=device, mountpoint=mountpoint, type=type_)
             for device, mountpoint, type_ in fields.get("mounts", [])
         ),
-        space=(),
-        kernels=(),
+        space=(Space(mountpoint="/", free_bytes=GIB, free_inodes=10_000),),
+        kernels=tuple(_kernel(guest, version) for version in fields.get("kernels", {})),
         boot_loaders=(
             BootLoader(kind=BootLoaderKind.GRUB2, firmware=firmware, files=tuple(fields.get("grub", []))),
         ),
-        initramfs_tool=InitramfsTool.INITRAMFS_TOOLS,
+        initramfs_tool=InitramfsTool(fields.get("initramfs_tool", "initramfs-tools")),
         fstab=None,
     )
 
 
+def _kernel(guest: MemoryGuest, version: str) -> Kernel:
+    return Kernel(
+        version=version,
+        image=f"/boot/vmlinuz-{version}",
+        initramfs=describe_image(guest, image_path(version)),
+        available=ALL_MODULES,
+        builtin=frozenset(),
+    )
+
+
+def fixes_of(case: Path, options: dict[str, str]) -> tuple[Fix, ...]:
+    mode = FstabMode(options.get("fstab_mode", "stabilize-all"))
+    skip = frozenset(fix.name for fix in FIXES) - {case.parent.name}
+    return chosen(FixOptions(fstab_mode=mode, skip=skip))
+
+
+def images(os: GuestOs) -> dict[str, list[str]]:
+    return {kernel.version: sorted(kernel.initramfs.modules) for kernel in os.kernels if kernel.initramfs}
+
+
+def contents(guest: MemoryGuest, os: GuestOs) -> dict[str, bytes | str]:
+    built = {
+        path for kernel in os.kernels for path in (image_path(kernel.version), modules_dep(kernel.version))
+    }
+    return {
+        path: node.content if isinstance(node, File) else node.target
+        for path, node in guest.snapshot().items()
+        if not isinstance(node, Folder) and path not in built
+    }
+
+
 @every_case
 def test_plan_and_apply_give_the_tree_that_must_come_out(case: Path) -> None:
-    expected = json.loads((case / "plan.json").read_text())
-    fix = FIXES[case.parent.name](expected.get("options", {}))
-    os = load_os(json.loads((case / "os.json").read_text()))
-    guest = MemoryGuest(read_tree(case / "before"))
+    expected, fields = (json.loads((case / name).read_text()) for name in ("plan.json", "os.json"))
+    fixes = fixes_of(case, expected.get("options", {}))
+    kernels = fields.get("kernels", {})
+    guest = load_guest(case / "before", kernels)
+    os = load_os(fields, guest)
 
-    plan = engine.plan([fix], guest, os)
+    plan = engine.plan(fixes, guest, os)
     assert [[item.change.kind, getattr(item.change, "path", "")] for item in plan.changes] == expected[
         "changes"
     ]
     assert [[finding.id, finding.level.value] for finding in plan.findings] == expected["findings"]
 
     engine.apply(plan, guest, backup=False)
+    os = inspected_again(guest, os)
     after = case / "after" if expected["changes"] else case / "before"
-    assert contents(guest) == contents(MemoryGuest(read_tree(after)))
-    again = engine.plan([fix], guest, os)
+    assert contents(guest, os) == contents(MemoryGuest(read_tree(after)), os)
+    assert images(os) == expected.get("images", {version: sorted(held) for version, held in kernels.items()})
+    again = engine.plan(fixes, guest, os)
     assert again.changes == ()
     assert again.findings == plan.findings
 
 
-def test_every_fix_has_cases() -> None:
-    assert {case.parent.name for case in CASES} == set(FIXES)
+def test_every_case_is_of_a_fix() -> None:
+    assert {case.parent.name for case in CASES} == {fix.name for fix in FIXES}
 
 
 def trees(pattern: str) -> list[Path]:

@@ -96,6 +96,11 @@ def test_an_fstab_of_ten_megabytes_is_left_alone() -> None:
     assert "10 MiB, over 1 MiB" in plan.findings[0].message
 
 
+def test_noop_changes_and_reports_nothing() -> None:
+    plan = planned(fstab_fix(FstabMode.NOOP), "/etc/fstab", "/dev/sdz1 / ext4\n/dev/sda1 / ext4\n")
+    assert (plan.changes, plan.findings) == ((), ())
+
+
 def test_an_fstab_of_one_megabyte_is_edited() -> None:
     text = "/dev/sda1 / ext4\n" * 60_000
     assert after_of(planned(FSTAB_FIX, "/etc/fstab", text)) == text.replace("/dev/sda1", "UUID=root")
