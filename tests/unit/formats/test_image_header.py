@@ -12,16 +12,16 @@ def qcow2(
     version: int = 3,
     backing_at: int = 0,
     encryption: int = 0,
-    incompatible: int = 0,
+    features: int = 0,
     size: int = HEADER_BYTES,
 ) -> bytes:
     fixed = struct.pack(">4sIQIIQI", b"QFI\xfb", version, backing_at, 0, 16, 1 << 30, encryption)
-    return (fixed.ljust(72, b"\0") + struct.pack(">Q", incompatible)).ljust(HEADER_BYTES, b"\0")[:size]
+    return (fixed.ljust(72, b"\0") + struct.pack(">Q", features)).ljust(HEADER_BYTES, b"\0")[:size]
 
 
 def test_formats_are_known() -> None:
     assert image_format(qcow2()) is OutputFormat.QCOW2
-    assert image_format(qcow2(version=2, incompatible=4)) is OutputFormat.QCOW2  # no such field in 2
+    assert image_format(qcow2(version=2, features=4)) is OutputFormat.QCOW2  # no such field in 2
     vdi = b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(0x40, b"\0") + struct.pack("<I", 0xBEDA107F)
     assert image_format(vdi.ljust(HEADER_BYTES, b"\0")) is OutputFormat.VDI
     assert image_format(bytes(510) + b"\x55\xaa") is OutputFormat.RAW
@@ -32,7 +32,7 @@ def test_formats_are_known() -> None:
     [
         (qcow2(backing_at=112), "backing file"),
         (qcow2(version=2, backing_at=72), "backing file"),
-        (qcow2(incompatible=4), "external data file"),
+        (qcow2(features=4), "external data file"),
         (qcow2(encryption=1), "encrypted"),
         (qcow2(version=9), "version 9"),
         (qcow2(size=60), "cut off"),

@@ -111,6 +111,7 @@ def test_another_architecture_is_not_run(tmp_path: Path, booted: list[BootSpec])
 
 def test_the_witness_is_placed_by_the_interpreter_of_all_plans() -> None:
     guest = MemoryGuest({"/usr/lib/systemd/systemd": b""})
+    guest.make_folder("/sbin")
     guest.make_symlink("/sbin/init", "/usr/lib/systemd/systemd")
     assert validate.place(guest)
     link = "/etc/systemd/system/sysinit.target.wants/vmdk2kvm-witness.service"

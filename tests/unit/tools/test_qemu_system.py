@@ -1,5 +1,6 @@
 """The command line of a machine: an isolated, headless one with the disks it was given."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def argv_of(**changes: object) -> list[str]:
 
 
 def values(argv: list[str], flag: str) -> list[str]:
-    return [value for name, value in zip(argv, argv[1:], strict=False) if name == flag]
+    return [value for name, value in itertools.pairwise(argv) if name == flag]
 
 
 def devices(argv: list[str], driver: str) -> list[str]:
