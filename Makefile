@@ -42,7 +42,7 @@ zoo: guests
 	$(python) -m tests.e2e.zoo $(if $(ROWS),'$(ROWS)')
 
 bench: dev
-	$(python) scripts/bench.py
+	$(python) -m scripts.bench
 
 clean:
 	rm -rf build dist out zoo.json bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

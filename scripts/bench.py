@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.guests import cached_guest
+from tests.guests.catalog import GUESTS
+from tests.guests.disk import build
 
 COMMAND = [str(Path(sys.executable).parent / "vmdk2kvm")]
 V2V_ENV = {**os.environ, "LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
@@ -40,6 +41,10 @@ class Row:
     @property
     def holds(self) -> bool:
         return self.limit is None or self.measured <= self.limit
+
+
+def cached_guest(name: str) -> Path:
+    return build(GUESTS[name])
 
 
 @contextmanager

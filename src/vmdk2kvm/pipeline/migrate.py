@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmdk2kvm.config.settings import Settings
-from vmdk2kvm.errors import UsageError, Vmdk2KvmError
+from vmdk2kvm.errors import Cancelled, UsageError, Vmdk2KvmError
 from vmdk2kvm.formats import plan_json
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.choices import FlattenMode, OnBootFailure
@@ -109,6 +109,10 @@ def _reported(run: Context) -> Iterator[Draft]:
         yield draft
     except Vmdk2KvmError as error:
         draft.fail(error)
+        draft.write_if_possible()
+        raise
+    except KeyboardInterrupt:
+        draft.fail(Cancelled())
         draft.write_if_possible()
         raise
     draft.write()
