@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 DEVICE = Path("/dev/kvm")
 TIMEOUT_S = 5.0
 
-# At the reset vector F000:FFF0: mov al,0x10; out 0xf4,al; hlt. isa-debug-exit ends QEMU with (value << 1) | 1.
+# At the reset vector F000:FFF0: mov al,0x10; out 0xf4,al; hlt. QEMU then ends with (value << 1) | 1.
 _CODE = bytes.fromhex("b010 e6f4 f4")
 _FIRMWARE = _CODE.rjust(0xFFF0 + len(_CODE), b"\xf4").ljust(0x10000, b"\xf4")
 _PROOF = 0x10 << 1 | 1
