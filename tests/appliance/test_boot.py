@@ -99,7 +99,7 @@ SHELL = "ALERT!  /dev/sda1 does not exist.  Dropping to a shell!\n\n(initramfs) 
 def test_a_failure_is_named_wherever_it_is_shown(tmp_path: Path, code: bytes, bus: BootBus) -> None:
     evidence = boot(make_disk(tmp_path / "disk", code, SHELL), tmp_path, bus=bus)
     assert (evidence.verdict, evidence.reason) == (Verdict.FAILED, "initramfs shell")
-    assert dict(evidence.facts)["detail"] == "(initramfs)"
+    assert dict(evidence.facts)["detail"] == "ALERT!  /dev/sda1 does not exist.  Dropping to a shell!"
     shown = (tmp_path / "boot/screen.txt").read_text() + (tmp_path / "boot/console.log").read_text()
     assert "ALERT!  /dev/sda1 does not exist." in shown
     assert (tmp_path / "boot/screen.png").read_bytes().startswith(b"\x89PNG")

@@ -31,6 +31,7 @@ class FailureName(Enum):
 # Once the real root's service manager speaks, only these can still end a boot.
 LATE_FAILURES = frozenset({FailureName.KERNEL_PANIC, FailureName.EMERGENCY_MODE, FailureName.RESCUE_MODE})
 
+# Of each name, the more telling patterns first.
 _PATTERNS: tuple[tuple[FailureName, str], ...] = (
     (FailureName.NO_BOOTABLE_DEVICE, r"^No bootable device\."),
     (FailureName.NO_BOOTABLE_DEVICE, r"^(Missing operating system|Operating system not found)"),
@@ -45,9 +46,9 @@ _PATTERNS: tuple[tuple[FailureName, str], ...] = (
     (FailureName.GRUB_NO_KERNEL, r"^error: .*you need to load the kernel first"),
     (FailureName.UEFI_SHELL, r"UEFI Interactive Shell"),
     (FailureName.UEFI_SHELL, r"^Shell>"),
-    (FailureName.INITRAMFS_SHELL, r"^\(initramfs\)"),
-    (FailureName.INITRAMFS_SHELL, r"Gave up waiting for root"),
     (FailureName.INITRAMFS_SHELL, r"ALERT!\s+\S+ does not exist\.\s+Dropping to a shell!"),
+    (FailureName.INITRAMFS_SHELL, r"Gave up waiting for root"),
+    (FailureName.INITRAMFS_SHELL, r"^\(initramfs\)"),
     (FailureName.INITRAMFS_SHELL, r"^dracut:/#"),
     (FailureName.INITRAMFS_SHELL, r"/run/initramfs/rdsosreport\.txt"),
     (FailureName.INITRAMFS_SHELL, r"Entering emergency mode\. Exit the shell to continue"),
@@ -85,26 +86,22 @@ def name_failure(text: str) -> FailureName | None:
     A later message outranks an earlier one: GRUB may complain and boot all the same, and a shell
     of the initramfs that is left turns into a kernel panic.
     """
-    found = _last_match(text)
-    return None if found is None else found[0]
+    last: tuple[int, FailureName] | None = None
+    for name, pattern in _COMPILED:
+        for match in pattern.finditer(text):
+            if last is None or match.start() > last[0]:
+                last = (match.start(), name)
+    return None if last is None else last[1]
 
 
 def failure_line(text: str) -> str:
-    """The line that names the failure, "" when none does."""
-    found = _last_match(text)
-    if found is None:
-        return ""
-    start = text.rfind("\n", 0, found[1]) + 1
-    return text[start:].split("\n", 1)[0].strip()[:200]
-
-
-def _last_match(text: str) -> tuple[FailureName, int] | None:
-    last: tuple[FailureName, int] | None = None
-    for name, pattern in _COMPILED:
-        for match in pattern.finditer(text):
-            if last is None or match.start() > last[1]:
-                last = (name, match.start())
-    return last
+    """The most telling line of the failure that `text` shows last, "" when it shows none."""
+    name = name_failure(text)
+    for pattern in (pattern for named, pattern in _COMPILED if named is name):
+        if (match := pattern.search(text)) is not None:
+            start = text.rfind("\n", 0, match.start()) + 1
+            return text[start:].split("\n", 1)[0].strip()[:200]
+    return ""
 
 
 def shows_login(text: str) -> bool:

@@ -62,6 +62,7 @@ class Watch:
         self._last = Observation(now_s=0.0)
         self._life_s = 0.0  # when there was a sign of life
         self._still_s = 0.0  # since when texts have not changed
+        self._heartbeats_before_reset = 0
         self._name: FailureName | None = None
         self._name_s = 0.0  # since when the texts show `_name`
 
@@ -72,7 +73,9 @@ class Watch:
             self._still_s = seen.now_s
         if text_changed or (seen.heartbeats, seen.resets) != (before.heartbeats, before.resets):
             self._life_s = seen.now_s
-        if text_changed or (seen.heartbeats and not before.heartbeats):
+        if seen.resets > before.resets:
+            self._heartbeats_before_reset = seen.heartbeats
+        if text_changed or seen.heartbeats > before.heartbeats:
             self._note_failure(seen)
         if seen.report is not None:
             return judge(seen.report, self._bus)
@@ -80,10 +83,14 @@ class Watch:
 
     def _note_failure(self, seen: Observation) -> None:
         name = console.name_failure(seen.console) or console.name_failure(seen.screen)
-        if seen.heartbeats and name not in LATE_FAILURES:
+        if self._alive(seen) and name not in LATE_FAILURES:
             name = None
         if name is not self._name:
             self._name, self._name_s = name, seen.now_s
+
+    def _alive(self, seen: Observation) -> bool:
+        """Whether the service manager of the real root has spoken since the last restart."""
+        return seen.heartbeats > self._heartbeats_before_reset
 
     def _ended(self, seen: Observation, before: Observation) -> Judgement | None:
         if seen.panicked:
@@ -100,7 +107,7 @@ class Watch:
         if self._name is None:
             return None
         still_s, named_s = seen.now_s - self._still_s, seen.now_s - self._name_s
-        if self._name in (FailureName.EMERGENCY_MODE, FailureName.RESCUE_MODE) and seen.heartbeats:
+        if self._name in (FailureName.EMERGENCY_MODE, FailureName.RESCUE_MODE) and self._alive(seen):
             over = named_s >= self._patience.witness_s  # the witness is about to say which unit failed
         elif self._name in _REPEATS:
             over = named_s >= self._patience.repeat_s
@@ -115,7 +122,7 @@ class Watch:
         still_s = seen.now_s - self._still_s
         if not self._expects_witness and still_s >= self._patience.settle_s:
             return Judgement(failure=None, detail="", facts=(("proof", "login prompt"),), findings=())
-        if self._expects_witness and not seen.heartbeats and still_s >= self._patience.witness_s:
+        if self._expects_witness and not self._alive(seen) and still_s >= self._patience.witness_s:
             return _failed(FailureName.WITNESS_SILENT, "the console shows a login prompt")
         return None
 

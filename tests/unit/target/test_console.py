@@ -135,7 +135,10 @@ def test_every_name_that_text_can_give_has_a_text() -> None:
 
 
 def test_the_line_that_names_a_failure() -> None:
-    text = "a\nALERT!  /dev/sda1 does not exist.  Dropping to a shell!\nb"
+    text = (
+        "Gave up waiting for root file system device.\n"
+        "ALERT!  /dev/sda1 does not exist.  Dropping to a shell!\n\n(initramfs) "
+    )
     assert failure_line(text) == "ALERT!  /dev/sda1 does not exist.  Dropping to a shell!"
     assert failure_line("all is well") == ""
 

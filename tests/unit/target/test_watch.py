@@ -51,7 +51,7 @@ def test_a_shell_in_the_initramfs_ends_it_when_it_stands_still() -> None:
         Observation(now_s=31, console=SHELL),
     )
     assert judgement is not None and judgement.failure is FailureName.INITRAMFS_SHELL
-    assert judgement.detail == "(initramfs)"
+    assert judgement.detail == "Gave up waiting for root"
     assert at_s == 34
 
 
@@ -84,6 +84,16 @@ def test_old_messages_do_not_count_once_the_guest_lives() -> None:
     )
     assert judgement is not None and judgement.failure is None
     assert at_s == 50
+
+
+def test_a_guest_that_restarts_may_fail_before_it_lives_again() -> None:
+    judgement, at_s = film(
+        Observation(now_s=0, console="Linux", heartbeats=1),
+        Observation(now_s=5, console="Linux", heartbeats=3, resets=1),
+        Observation(now_s=6, console=f"Linux\n{SHELL}", heartbeats=3, resets=1),
+    )
+    assert judgement is not None and judgement.failure is FailureName.INITRAMFS_SHELL
+    assert at_s == 9
 
 
 def test_emergency_mode_waits_for_the_witness_to_say_why() -> None:
