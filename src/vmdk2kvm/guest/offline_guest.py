@@ -93,6 +93,11 @@ class OfflineGuest:
         listed = self._appliance.shell(
             f"btrfs subvolume get-default {SYSROOT} && btrfs subvolume list -a {SYSROOT}"
         )
+        if listed.status != 0:
+            raise GuestError(
+                f"the subvolumes of a btrfs file system cannot be listed: {visible(listed.text.strip())}",
+                hint="check the file system on the source machine.",
+            )
         default, *lines = [line.partition(" path ")[2] for line in listed.text.strip().split("\n")]
         paths = (path.removeprefix("<FS_TREE>/") for path in lines)
         return Subvolumes(paths=tuple(paths), default=default.removeprefix("<FS_TREE>/"))

@@ -89,6 +89,7 @@ class Initramfs:
     modules: frozenset[str]
     error: str | None = None
     files: tuple[tuple[str, bytes], ...] = ()
+    mtime_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

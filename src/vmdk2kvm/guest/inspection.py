@@ -1,0 +1,157 @@
+"""INSPECT: which operating system a guest holds and how it is put together.
+
+libguestfs' own inspection is not used: it takes mount points from fstab as they stand there, and
+names that only VMware gives lead it astray.
+"""
+
+from collections.abc import Iterable
+
+from vmdk2kvm.errors import GuestError
+from vmdk2kvm.formats import os_release
+from vmdk2kvm.formats.machine_code import ELF_HEADER_BYTES, elf_machine
+from vmdk2kvm.guest.inspection_boot import detect_firmware, esp_mountpoints, find_boot_loaders
+from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
+from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
+from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in
+from vmdk2kvm.guest.inspection_roots import find_root
+from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.model.guest_os import BootLoader, GuestOs, Mount, OsFamily, Space
+
+FSTAB = "/etc/fstab"
+_NAMING_FILES = (
+    "/etc/crypttab",
+    "/etc/default/grub",
+    "/etc/default/grub.d/*",
+    "/etc/kernel/cmdline",
+    "/etc/initramfs-tools/conf.d/*",
+    "/etc/dracut.conf",
+    "/etc/dracut.conf.d/*",
+    "/etc/sysconfig/grub",
+    "/etc/sysconfig/bootloader",
+    "/boot/grub/device.map",
+    "/boot/grub2/device.map",
+)
+_PROGRAMS = ("/bin/sh", "/usr/bin/env", "/sbin/init")
+_FAMILIES = {
+    "debian": OsFamily.DEBIAN,
+    "ubuntu": OsFamily.DEBIAN,
+    "rhel": OsFamily.REDHAT,
+    "fedora": OsFamily.REDHAT,
+    "centos": OsFamily.REDHAT,
+    "suse": OsFamily.SUSE,
+    "opensuse": OsFamily.SUSE,
+    "sles": OsFamily.SUSE,
+    "sled": OsFamily.SUSE,
+    "arch": OsFamily.ARCH,
+    "alpine": OsFamily.ALPINE,
+}
+# Before os-release, each distribution had a file of its own.
+_OLD_FILES = (
+    ("/etc/redhat-release", OsFamily.REDHAT, "rhel"),
+    ("/etc/SuSE-release", OsFamily.SUSE, "suse"),
+    ("/etc/debian_version", OsFamily.DEBIAN, "debian"),
+    ("/etc/arch-release", OsFamily.ARCH, "arch"),
+    ("/etc/alpine-release", OsFamily.ALPINE, "alpine"),
+)
+
+
+def inspect(session: GuestSession) -> GuestOs:
+    """Find the guest's system and mount it whole, read-write, as it mounts itself.
+
+    Raises NoOperatingSystem, GuestRefused, GuestError.
+    """
+    session.unmount_all()
+    devices = session.block_devices()
+    root = find_root(session, devices)
+    names = SourceNames(devices, names_in(root.fstab or ""))
+    mounts = (mount_root(session, root, devices), *mount_rest(session, names, root))
+    return _read(session, devices, mounts, before=None)
+
+
+def inspect_again(session: GuestSession, before: GuestOs) -> GuestOs:
+    """The same guest after changes, still mounted; unchanged initramfs images are not opened again."""
+    return _read(session, session.block_devices(), before.mounts, before)
+
+
+def _read(
+    session: GuestSession, devices: tuple[BlockDevice, ...], mounts: tuple[Mount, ...], before: GuestOs | None
+) -> GuestOs:
+    esps = esp_mountpoints(devices, mounts)
+    firmware = detect_firmware(session, devices, esps)
+    loaders = find_boot_loaders(session, firmware, esps)
+    images = [kernel.initramfs for kernel in before.kernels] if before else []
+    kernels = read_kernels(session, {image.path: image for image in images if image})
+    fstab = _text(session, FSTAB)
+    family, identity, version, name = _distribution(session)
+    return GuestOs(
+        family=family,
+        id=identity,
+        version=version,
+        name=name,
+        arch=_architecture(session),
+        firmware=firmware,
+        names=device_names(devices, _naming_texts(session, fstab, loaders)),
+        mounts=mounts,
+        space=tuple(_space(session, mount.mountpoint) for mount in mounts),
+        kernels=kernels,
+        boot_loaders=loaders,
+        initramfs_tool=initramfs_tool(session, kernels),
+        fstab=fstab,
+        lvm=any(device.kind is BlockKind.LVM for device in devices),
+    )
+
+
+def _distribution(guest: GuestReader) -> tuple[OsFamily, str, str, str]:
+    """Family, id, version and name, from os-release or the file older systems have."""
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        text = _text(guest, path)
+        if text is not None:
+            facts = os_release.parse(text)
+            identity = facts.get("ID", "linux")
+            name = facts.get("PRETTY_NAME") or facts.get("NAME", identity)
+            version = facts.get("VERSION_ID", "")
+            return _family(identity, facts.get("ID_LIKE", "")), identity, version, name
+    for path, family, identity in _OLD_FILES:
+        text = _text(guest, path)
+        if text is not None:
+            line = text.strip().partition("\n")[0]
+            version = next((word for word in line.split() if word[:1].isdigit()), "")
+            return family, identity, version, line if line != version else f"{identity} {version}"
+    return OsFamily.OTHER_LINUX, "linux", "", "Linux"
+
+
+def _family(identity: str, like: str) -> OsFamily:
+    words = (identity, *like.split())
+    known = (_FAMILIES.get(word) or _FAMILIES.get(word.partition("-")[0]) for word in words)
+    return next(filter(None, known), OsFamily.OTHER_LINUX)
+
+
+def _architecture(guest: GuestReader) -> str:
+    for path in _PROGRAMS:
+        try:
+            with guest.open(path) as stream:
+                machine = elf_machine(stream.read(ELF_HEADER_BYTES))
+        except (FileNotFoundError, GuestError):
+            continue
+        if machine:
+            return machine
+    return "unknown"
+
+
+def _naming_texts(guest: GuestReader, fstab: str | None, loaders: Iterable[BootLoader]) -> tuple[str, ...]:
+    """Everything that may name a device of the source machine."""
+    paths = [path for pattern in _NAMING_FILES for path in guest.glob(pattern)]
+    paths += [path for loader in loaders for path in loader.files]
+    return (fstab or "", *filter(None, (_text(guest, path) for path in paths)))
+
+
+def _space(session: GuestSession, mountpoint: str) -> Space:
+    room = session.room(mountpoint)
+    return Space(mountpoint=mountpoint, free_bytes=room.free_bytes, free_inodes=room.free_inodes)
+
+
+def _text(guest: GuestReader, path: str) -> str | None:
+    try:
+        return guest.read_text(path)
+    except (FileNotFoundError, GuestError):
+        return None

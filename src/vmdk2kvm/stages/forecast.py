@@ -1,0 +1,164 @@
+"""What of a guest would not survive the move to KVM, each with its reason.
+
+A forecast is made before any repair: most of what it names FIX takes care of, and says so.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from vmdk2kvm.errors import GuestError
+from vmdk2kvm.fixes.linux.initramfs import BOOT_CRITICAL
+from vmdk2kvm.formats import fstab
+from vmdk2kvm.formats.device_names import is_hostile
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.guest.protocol import GuestReader
+from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
+from vmdk2kvm.model.report import Finding, Level
+
+_ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
+_OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
+_DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
+_DEFAULTS = ("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmdline")
+_FALLBACK = "[Ee][Ff][Ii]/[Bb][Oo][Oo][Tt]/[Bb][Oo][Oo][Tt]{suffix}.[Ee][Ff][Ii]"
+_SUFFIXES = {
+    "x86_64": "[Xx]64",
+    "i686": "[Ii][Aa]32",
+    "aarch64": "[Aa][Aa]64",
+    "riscv64": "[Rr][Ii][Ss][Cc][Vv]64",
+}
+_MOST_NAMES = 8
+
+
+def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    yield from _distribution(os)
+    yield from _fstab(os)
+    yield from _kernel_command_lines(guest, os)
+    yield from _device_maps(guest)
+    if not os.kernels:
+        yield Finding(
+            id="no-kernel",
+            level=Level.ERROR,
+            message='no kernel with its modules was found in "/boot".',
+            remedy="install a kernel in the guest; without one it cannot boot.",
+        )
+    for kernel in os.kernels:
+        yield from _kernel(kernel)
+    if os.firmware is Firmware.UEFI:
+        yield from _fallback_loader(guest, os)
+
+
+def _distribution(os: GuestOs) -> Iterator[Finding]:
+    if os.family is OsFamily.OTHER_LINUX:
+        yield Finding(
+            id="unknown-distribution",
+            level=Level.WARNING,
+            message=f'the distribution "{visible(os.name)}" is not one this tool was tested with.',
+            remedy="boot the result with --qemu-test before you rely on it.",
+        )
+
+
+def _fstab(os: GuestOs) -> Iterator[Finding]:
+    entries = [entry for entry in fstab.entries(os.fstab or "") if is_hostile(entry.spec)]
+    names = list(dict.fromkeys(entry.spec for entry in entries))
+    if names:
+        yield Finding(
+            id="fstab-vmware-names",
+            level=Level.WARNING,
+            message=f'"/etc/fstab" names devices that KVM calls otherwise: {_listed(names)}.',
+            remedy="FIX writes stable names there (fstab-stable-names).",
+        )
+    unknown = [name for name in names if os.names.resolve(name) is None and not _OPTICAL.fullmatch(name)]
+    if unknown:
+        yield Finding(
+            id="unresolved-device-name",
+            level=Level.ERROR,
+            message=f'"/etc/fstab" names devices that no disk here answers to: {_listed(unknown)}.',
+            remedy="give all disks of the machine, in their order, or correct the lines in the guest.",
+        )
+
+
+def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    paths = [path for loader in os.boot_loaders for path in loader.files]
+    paths += [path for pattern in _DEFAULTS for path in guest.glob(pattern)]
+    for path in dict.fromkeys(paths):
+        found = _ROOT_ARGUMENT.findall(_text(guest, path))
+        names = [name for name in dict.fromkeys(found) if is_hostile(name)]
+        if names:
+            yield Finding(
+                id="kernel-cmdline-vmware-names",
+                level=Level.WARNING,
+                message=f'"{visible(path)}" gives the kernel names that KVM does not know: {_listed(names)}.',
+                remedy="FIX writes stable names there (kernel-cmdline-stable-root).",
+            )
+
+
+def _device_maps(guest: GuestReader) -> Iterator[Finding]:
+    for path in _DEVICE_MAPS:
+        if any(is_hostile(word) for word in _text(guest, path).split()):
+            yield Finding(
+                id="stale-device-map",
+                level=Level.INFO,
+                message=f'"{path}" ties GRUB to the names of VMware\'s disks.',
+                remedy="FIX removes it (grub-device-map); GRUB finds the disks without it.",
+            )
+
+
+def _kernel(kernel: Kernel) -> Iterator[Finding]:
+    version = visible(kernel.version)
+    absent = BOOT_CRITICAL - kernel.available - kernel.builtin
+    if absent:
+        yield Finding(
+            id="kernel-without-virtio",
+            level=Level.ERROR,
+            message=f'the kernel "{version}" has no driver {_listed(sorted(absent))}.',
+            remedy="boot it from an emulated SATA disk, or install a kernel with virtio.",
+        )
+        return
+    image = kernel.initramfs
+    needed = BOOT_CRITICAL - kernel.builtin
+    if image is None:
+        if needed:
+            yield _finding_for_image(version, "has no initramfs, and its virtio drivers are modules")
+    elif image.error is not None:
+        yield _finding_for_image(version, f'has an initramfs that cannot be read: "{visible(image.error)}"')
+    elif needed - image.modules:
+        lacking = _listed(sorted(needed - image.modules))
+        yield _finding_for_image(
+            version, f"has an initramfs without {lacking}, so it would not find its disk"
+        )
+
+
+def _finding_for_image(version: str, problem: str) -> Finding:
+    return Finding(
+        id="initramfs-without-virtio",
+        level=Level.WARNING,
+        message=f'the kernel "{version}" {problem}.',
+        remedy="FIX builds its initramfs anew (initramfs-virtio).",
+    )
+
+
+def _fallback_loader(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    pattern = _FALLBACK.format(suffix=_SUFFIXES.get(os.arch, "[Xx]64"))
+    fat = (mount.mountpoint for mount in os.mounts if mount.type == "vfat")
+    if not any(guest.glob(f"{mountpoint}/{pattern}") for mountpoint in fat):
+        yield Finding(
+            id="uefi-without-fallback-loader",
+            level=Level.WARNING,
+            message="the EFI system partition has no loader in \\EFI\\BOOT, "
+            "and the boot entry stays behind in VMware's NVRAM.",
+            remedy="add a boot entry with efibootmgr after the move, "
+            "or copy the distribution's loader to \\EFI\\BOOT before it.",
+        )
+
+
+def _text(guest: GuestReader, path: str) -> str:
+    try:
+        return guest.read_text(path)
+    except (FileNotFoundError, GuestError):
+        return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = list(names)
+    more = f" and {len(shown) - _MOST_NAMES} more" if len(shown) > _MOST_NAMES else ""
+    return ", ".join(f'"{visible(name)}"' for name in shown[:_MOST_NAMES]) + more
