@@ -172,6 +172,18 @@ def test_labels_cannot_break_out_of_a_configuration() -> None:
     assert (fstab.changes, ids(fstab)) == ((), ["fstab-no-stable-name"])
 
 
+def test_exactly_as_many_findings_as_are_shown() -> None:
+    plan = planned(FSTAB_FIX, "/etc/fstab", "".join(f"/dev/sdz{n} / ext4\n" for n in range(20)))
+    assert ids(plan) == ["fstab-unresolved-name"] * 20
+
+
+def test_a_device_that_holds_nothing_known() -> None:
+    blank = FileSystem(device="/dev/sdb1", type="", size_bytes=1)
+    plan = planned(FSTAB_FIX, "/etc/fstab", "/dev/sdb1 /x ext4\n", system(blank))
+    assert ids(plan) == ["fstab-contradicting-type"]
+    assert "holds nothing known, which" in plan.findings[0].message
+
+
 def test_findings_show_no_control_characters() -> None:
     plan = planned(FSTAB_FIX, "/etc/fstab", "/dev/nvme\x1b[2J / ext4\n")
     assert "\\x1b[2J" in plan.findings[0].message
