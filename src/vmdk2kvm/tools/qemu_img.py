@@ -10,18 +10,18 @@ import re
 import select
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from vmdk2kvm.errors import Cancelled, OutputError, ToolFailed
 from vmdk2kvm.model.disk import OutputFormat
-from vmdk2kvm.tools.run import Completed, Process, run, start
-from vmdk2kvm.tools.whole_file import output_error
+from vmdk2kvm.tools.run import PIPE, Completed, Process, run, start
+from vmdk2kvm.tools.whole_file import output_error, start_writeback
 
 _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
-_POLL_S = 0.2
+_POLL_S = 0.1
 
 _SIGNS = {
     "No space left on device": errno.ENOSPC,
@@ -81,8 +81,13 @@ def convert(
         argv.append("-c")
     argv = ["qemu-img", *argv, *_named(source), str(path)]
     with tempfile.TemporaryFile() as stderr:
-        with start(argv, stdout=-1, stderr=stderr, env=_environment()) as process:
-            _follow(process, on_fraction, stop)
+        with start(argv, stdout=PIPE, stderr=stderr, env=_environment()) as process:
+            for done in _fractions(process):
+                if stop is not None and stop.is_set():
+                    raise Cancelled
+                if done is not None and on_fraction is not None:
+                    on_fraction(done)
+                start_writeback(path)
             status = process.wait()
         if status != 0:
             stderr.seek(0)
@@ -135,20 +140,18 @@ def _run(argv: list[str], *, output: Path | None = None, accept: tuple[int, ...]
     return completed
 
 
-def _follow(process: Process, on_fraction: OnFraction | None, stop: threading.Event | None) -> None:
-    """Read the progress until the end of the output."""
-    stream: IO[bytes] = process.stdout
+def _fractions(process: Process) -> Iterator[float | None]:
+    """How much is done, told at least every 0.1 s (None: nothing new), until the output ends."""
+    stream = process.stdout
     while True:
-        if stop is not None and stop.is_set():
-            raise Cancelled
         if not select.select([stream], [], [], _POLL_S)[0]:
+            yield None
             continue
         chunk = os.read(stream.fileno(), 4096)
         if not chunk:
             return
         found = _PROGRESS.findall(chunk)
-        if found and on_fraction is not None:
-            on_fraction(float(found[-1]) / 100)
+        yield float(found[-1]) / 100 if found else None
 
 
 def _translated(failed: ToolFailed, output: Path | None) -> ToolFailed | OutputError:

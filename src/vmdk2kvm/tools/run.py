@@ -23,6 +23,8 @@ from vmdk2kvm.errors import ToolFailed, ToolMissing
 
 log = logging.getLogger(__name__)
 
+PIPE = subprocess.PIPE  # for `start(stdout=…)`: the output is then at `Process.stdout`
+
 # The pipe comes as stdin: a POSIX shell can name no other descriptor over 9. The child reads nothing.
 _TETHER = """
 exec 9<&0 </dev/null
