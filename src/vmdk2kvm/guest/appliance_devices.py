@@ -5,11 +5,10 @@ target of a disk is its place in the order given at launch. Names shown to the r
 are made of that: "/dev/sda1" is the first partition of the first disk, whatever it is called inside.
 """
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 
-from vmdk2kvm.guest.protocol import BlockDevice, BlockKind
+from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, BlockDevice, BlockKind
 
 SECTOR_BYTES = 512  # sysfs counts in these, whatever the disk's own sectors
 
@@ -33,14 +32,15 @@ for path in /sys/class/block/*; do
             [ "$(readlink -f "$link")" = "/dev/$name" ] && echo "md_alias=$link"
         done
     elif [ "${above##*/}" = block ]; then
-        echo "boot_code=$(head -c 440 "/dev/$name" | base64 -w0)"
+        echo "boot_code="$(od -An -v -tx1 -N440 "/dev/$name")
     fi
-    blkid -p -o udev "/dev/$name" 2>/dev/null
+    names="$names /dev/$name"
 done
+blkid -p -o export $names 2>/dev/null
 true
 """
 
-_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
+_ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))")
 _LVM_UUID = re.compile(r"LVM-[0-9A-Za-z]{64}")  # with a suffix it is LVM's own ("-real", "_tmeta")
 Facts = Mapping[str, str]
 
@@ -60,17 +60,21 @@ def parse(text: str, disk_count: int) -> dict[str, BlockDevice]:
 
     The appliance's own disk comes after the guest's and is left out.
     """
-    facts = dict(_sections(text))
+    kernel, _, blkid = text.partition("\nDEVNAME=")
+    facts = {name: pairs for name, pairs in _sections(kernel.removeprefix("@"), "\n@")}
+    for path, pairs in _sections(blkid, "\nDEVNAME="):
+        facts.get(path.removeprefix("/dev/"), {}).update(pairs)
     found = {name: _device(name, facts, disk_count) for name in facts}
     known = {f"/dev/{name}": device for name, device in found.items() if device is not None}
     return dict(sorted(known.items(), key=lambda item: _order(item[1])))
 
 
-def _sections(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    for section in text.split("\n@"):
-        name, _, lines = section.removeprefix("@").strip("\n").partition("\n")
+def _sections(text: str, separator: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each section's first line, and its other lines as `key=value`."""
+    for section in text.split(separator):
+        name, _, lines = section.partition("\n")
         pairs = (line.partition("=") for line in lines.split("\n"))
-        yield name.strip(), {key: value for key, _, value in pairs}
+        yield name, {key: value for key, equals, value in pairs if equals}
 
 
 def _order(device: BlockDevice) -> tuple[int, int, str]:
@@ -138,23 +142,23 @@ def _made(
         kind=kind,
         size_bytes=int(facts.get("size", 0)) * SECTOR_BYTES,
         aliases=aliases,
-        content=facts.get("ID_FS_TYPE"),
-        uuid=_decoded(facts.get("ID_FS_UUID_ENC")),
-        label=_decoded(facts.get("ID_FS_LABEL_ENC")),
-        partuuid=facts.get("ID_PART_ENTRY_UUID"),
-        partlabel=_decoded(facts.get("ID_PART_ENTRY_NAME")),
-        part_type=facts.get("ID_PART_ENTRY_TYPE", "").lower() or None,
-        table=facts.get("ID_PART_TABLE_TYPE") if kind is BlockKind.DISK else None,
-        boot_code=base64.b64decode(facts.get("boot_code", "")) if kind is BlockKind.DISK else b"",
+        content=facts.get("TYPE"),
+        uuid=_decoded(facts.get("UUID")),
+        label=_decoded(facts.get("LABEL")),
+        partuuid=facts.get("PART_ENTRY_UUID"),
+        partlabel=_decoded(facts.get("PART_ENTRY_NAME")),
+        part_type=facts.get("PART_ENTRY_TYPE", "").lower() or None,
+        table=facts.get("PTTYPE") if kind is BlockKind.DISK else None,
+        boot_code=bytes.fromhex(facts.get("boot_code", "")) if kind is BlockKind.DISK else b"",
         disk=disk,
         partition=partition,
     )
 
 
 def _decoded(value: str | None) -> str | None:
-    """blkid writes unsafe characters as `\\x20`."""
+    """blkid writes unsafe characters as `\\x0a` or with a backslash before them."""
     if value is None:
         return None
-    raw = value.encode("utf-8", "surrogateescape")
-    raw = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), raw)
-    return raw.decode("utf-8", "surrogateescape")
+    raw = value.encode(TEXT_ENCODING, TEXT_ERRORS)
+    raw = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()) if found[1] else found[2], raw)
+    return raw.decode(TEXT_ENCODING, TEXT_ERRORS)
