@@ -13,10 +13,17 @@ LEGACY_LZ4_MAGIC = b"\x02\x21\x4c\x18"
 LEGACY_LZ4_BLOCK_BYTES = 8 << 20
 
 
-def cpio(files: Mapping[str, bytes], *, magic: bytes = b"070701", trailer: bool = True) -> bytes:
+REGULAR, LINK = 0o100644, 0o120777
+
+
+def cpio(
+    files: Mapping[str, bytes], *, magic: bytes = b"070701", trailer: bool = True, mode: int = REGULAR
+) -> bytes:
     """A newc (or, with magic 070702, crc) archive."""
-    members = [_member(magic, inode, name, content) for inode, (name, content) in enumerate(files.items(), 1)]
-    return b"".join(members) + (_member(magic, 0, "TRAILER!!!", b"") if trailer else b"")
+    members = [
+        _member(magic, inode, name, content, mode) for inode, (name, content) in enumerate(files.items(), 1)
+    ]
+    return b"".join(members) + (_member(magic, 0, "TRAILER!!!", b"", 0) if trailer else b"")
 
 
 def module_files(names: Iterable[str], version: str = "6.1.0-13-amd64") -> dict[str, bytes]:
@@ -32,10 +39,10 @@ def image(
     return early + bytes(-len(early) % 512) + main
 
 
-def _member(magic: bytes, inode: int, name: str, content: bytes) -> bytes:
+def _member(magic: bytes, inode: int, name: str, content: bytes, mode: int) -> bytes:
     raw_name = name.encode("utf-8", "surrogateescape") + b"\0"
     check = sum(content) & 0xFFFFFFFF if magic == b"070702" else 0
-    fields = (inode, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(raw_name), check)
+    fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(raw_name), check)
     header = magic + b"".join(b"%08x" % field for field in fields)
     return _padded(header + raw_name) + _padded(content)
 

@@ -164,10 +164,14 @@ def _is_opaque(change: Change) -> bool:
 def _check_fresh(plan: Plan, guest: GuestReader) -> None:
     pending = PendingGuest(guest)
     for item in plan.changes:
-        if not isinstance(item.change, RunCommand | Rebuild):
-            if not pending.matches(item.change):
-                raise StalePlan(item.change.path)
-            pending.add(item.change)
+        change = item.change
+        if isinstance(change, Rebuild):
+            if not guest.exists(change.path):
+                raise StalePlan(change.path)
+        elif not isinstance(change, RunCommand):
+            if not pending.matches(change):
+                raise StalePlan(change.path)
+            pending.add(change)
 
 
 def _edit(guest: GuestWriter, change: Change) -> str:

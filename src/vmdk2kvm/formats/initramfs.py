@@ -4,6 +4,7 @@ An image is a row of cpio archives, each bare (early microcode) or compressed, w
 them. Memory stays flat and hostile images end in InitramfsError: output, members and names are bounded.
 """
 
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -132,7 +133,8 @@ class _Found:
             self.members += 1
             if self.members > MAX_MEMBERS:
                 raise bad_image(f"it holds more than {MAX_MEMBERS} files")
-            self._take_member(_plain(member.name), member.content)
+            content = member.content if stat.S_ISREG(member.mode) else None  # a link holds its target
+            self._take_member(_plain(member.name), content)
 
     def _take_member(self, name: str, content: bytes | None) -> None:
         module = module_of_path(name)

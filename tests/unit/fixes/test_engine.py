@@ -215,6 +215,17 @@ def test_a_file_that_came_or_went_is_a_change_too(guest: MemoryGuest, path: str)
         apply(found, guest, backup=False)
 
 
+def test_an_image_that_went_is_a_change_too() -> None:
+    guest = debian()
+    found = plan_on(guest, INITRAMFS_VIRTIO_FIX)
+    guest.remove(image_path())
+    before = guest.snapshot()
+    with pytest.raises(StalePlan) as caught:
+        apply(found, guest, backup=True)
+    assert caught.value.path == image_path()
+    assert guest.snapshot() == before
+
+
 def journal(guest: MemoryGuest, plan_id: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(guest.read_text(f"/var/lib/vmdk2kvm/{plan_id}/journal.json"))
     return found
@@ -258,7 +269,7 @@ def test_the_journal_stands_before_the_first_edit(guest: MemoryGuest) -> None:
                 raise Stopped
             super().write_bytes(path, content, mode)
 
-    stopping = Stopping({"/etc/fstab": b"a b c\n"})
+    stopping = Stopping({"/etc/fstab": b"a b c\n", image_path(): b"old"})
     found = plan_on(stopping, replacing("/etc/fstab", "a", "z"), fix_of(REBUILD))
     with pytest.raises(Stopped):
         apply(found, stopping, backup=True)

@@ -6,8 +6,8 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.initramfs_images import COMPRESSORS, cpio, image, module_files
 
+from tests.initramfs_images import COMPRESSORS, LINK, cpio, image, module_files
 from vmdk2kvm.formats.initramfs import InitramfsContents, InitramfsError, describe, scan
 from vmdk2kvm.model.units import MIB
 
@@ -78,6 +78,10 @@ def test_settings_baked_in_are_kept() -> None:
         "etc/cmdline.d/95root-dev.conf": b" root=/dev/sda1\n",
         "etc/modules-load.d/x.conf": b"y",
     }
+
+
+def test_the_target_of_a_link_is_no_setting() -> None:
+    assert scan_bytes(cpio({"etc/modules-load.d/modules.conf": b"../modules"}, mode=LINK)).files == {}
 
 
 def test_a_later_archive_replaces_a_file_of_an_earlier_one() -> None:

@@ -51,6 +51,8 @@ _BAKED_FROM = (
     "/etc/dracut.conf.d/*",
     "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
+    "/etc/lvm/devices/system.devices",
+    "/etc/modules-load.d/*",
 )
 _POLICY_FILES = (
     "/etc/initramfs-tools/initramfs.conf",

@@ -191,6 +191,15 @@ def test_stale_names_inside_a_dracut_image(baked: bytes, fstab: str, rebuilt: bo
     assert [change.kind for change in changes(guest, dracut_os(guest))] == (["rebuild"] if rebuilt else [])
 
 
+def test_names_that_a_new_image_would_hold_again_are_no_reason() -> None:
+    devices = b"IDTYPE=devname IDNAME=/dev/sda2 DEVNAME=/dev/sda2 PVID=x\n"
+    held = image(EVERYTHING, {"etc/lvm/devices/system.devices": devices})
+    guest = debian({image_path(): held, "/etc/lvm/devices/system.devices": devices})
+    assert changes(guest, dracut_os(guest)) == []
+    guest.remove("/etc/lvm/devices/system.devices")
+    assert [change.kind for change in changes(guest, dracut_os(guest))] == ["rebuild"]
+
+
 def test_every_kernel_is_judged_and_special_ones_are_not() -> None:
     old, rescue, kdump = "5.10.0-9-amd64", "0-rescue-0f1e2d", "6.1.0-13-amd64kdump"
     guest = debian({image_path(version): image(VMWARE_ONLY) for version in (old, rescue, kdump)})
