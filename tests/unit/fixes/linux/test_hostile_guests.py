@@ -131,7 +131,7 @@ def test_one_endless_line(line: str) -> None:
 
 
 def test_a_hundred_thousand_arguments_for_one_kernel() -> None:
-    text = "linux /vmlinuz " + "root=/dev/sda1 x=/dev/sdb1 " * 100_000 + "\ninitrd /i\n"
+    text = "linux /vmlinuz " + "root=/dev/sda1 " * 100_000 + "x=/dev/sdb1\ninitrd /i\n"
     plan = planned(KERNEL_CMDLINE_FIX, GRUB_CONFIG, text)
     assert after_of(plan) == text.replace("/dev/sda1", "UUID=root")
     assert ids(plan) == ["kernel-cmdline-other-argument"]
@@ -213,6 +213,12 @@ def test_folders_in_the_place_of_files(path: str) -> None:
 @pytest.mark.parametrize("path", CONFIGURATIONS)
 def test_links_in_a_circle(path: str) -> None:
     plan = engine.plan(ALL_FIXES, MemoryGuest({path: Link(target=path)}), system())
+    assert (plan.changes, ids(plan)) == ((), ["file-left-unread"])
+
+
+def test_a_folder_that_links_to_itself() -> None:
+    guest = MemoryGuest({"/boot/grub": Link(target="/boot/grub")})
+    plan = engine.plan([DEVICE_MAP_FIX], guest, system())
     assert (plan.changes, ids(plan)) == ((), ["file-left-unread"])
 
 
