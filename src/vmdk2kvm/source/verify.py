@@ -7,12 +7,11 @@ that changed after the snapshot, has to be found here.
 from itertools import pairwise
 
 from vmdk2kvm.errors import ChainError, ExtentError
-from vmdk2kvm.formats import vmdk_sparse
+from vmdk2kvm.formats import vmdk_sesparse, vmdk_sparse
+from vmdk2kvm.formats.vmdk_sparse import SparseHeader
 from vmdk2kvm.model.disk import ExtentType, SourceChain, SourceExtent, SourceFile, SourceLayer
 from vmdk2kvm.model.units import SECTOR_BYTES, format_bytes
 from vmdk2kvm.source.local import OpenFile, open_file
-
-_MAGIC = {ExtentType.SPARSE: vmdk_sparse.HOSTED_MAGIC, ExtentType.VMFSSPARSE: vmdk_sparse.ESX_MAGIC}
 
 
 def verify_chain(chain: SourceChain) -> None:
@@ -62,22 +61,40 @@ def _verify_flat(extent: SourceExtent, file: OpenFile) -> None:
 
 def _verify_sparse(extent: SourceExtent, file: OpenFile) -> None:
     start = file.read(0, vmdk_sparse.HEADER_BYTES)
-    header = vmdk_sparse.parse_header(start, path=file.path)
-    if start[:4] != _MAGIC.get(extent.type):
+    if start and not _is_of_type(start, extent.type):
         raise ExtentError(
             f'"{file.path}" is not an extent of the type {extent.type.value}.',
             hint="check that the descriptor names the right file.",
             path=file.path,
         )
-    if header.footer_follows:
-        offset = max(0, file.size_bytes - vmdk_sparse.FOOTER_BYTES)
-        footer = file.read(offset, vmdk_sparse.FOOTER_BYTES)
-        header = vmdk_sparse.parse_footer(footer, header, path=file.path)
-    if header.capacity_sectors != extent.size_sectors:
+    if extent.type is ExtentType.SESPARSE:
+        se_header = vmdk_sesparse.parse_header(start, path=file.path)
+        _verify_capacity(se_header.capacity_sectors, extent, file)
+        vmdk_sesparse.check_grains(file.read, se_header, file_bytes=file.size_bytes, path=file.path)
+    else:
+        header = _sparse_header(start, file)
+        _verify_capacity(header.capacity_sectors, extent, file)
+        vmdk_sparse.check_grains(file.read, header, file_bytes=file.size_bytes, path=file.path)
+
+
+def _is_of_type(start: bytes, type: ExtentType) -> bool:
+    if type is ExtentType.SESPARSE:
+        return vmdk_sesparse.is_sesparse(start)
+    return start[:4] == (vmdk_sparse.HOSTED_MAGIC if type is ExtentType.SPARSE else vmdk_sparse.ESX_MAGIC)
+
+
+def _sparse_header(start: bytes, file: OpenFile) -> SparseHeader:
+    header = vmdk_sparse.parse_header(start, path=file.path)
+    if not header.footer_follows:
+        return header
+    offset = max(0, file.size_bytes - vmdk_sparse.FOOTER_BYTES)
+    return vmdk_sparse.parse_footer(file.read(offset, vmdk_sparse.FOOTER_BYTES), header, path=file.path)
+
+
+def _verify_capacity(capacity_sectors: int, extent: SourceExtent, file: OpenFile) -> None:
+    if capacity_sectors != extent.size_sectors:
         raise ExtentError(
-            f'"{file.path}" has {header.capacity_sectors} sectors, but its descriptor '
-            f"says {extent.size_sectors}.",
+            f'"{file.path}" has {capacity_sectors} sectors, but its descriptor says {extent.size_sectors}.',
             hint="copy the disk's files from VMware again.",
             path=file.path,
         )
-    vmdk_sparse.check_grains(file.read, header, file_bytes=file.size_bytes, path=file.path)

@@ -57,6 +57,8 @@ def run(fetched: Fetched, scratch: Path) -> Flattened:
 def create_overlays(views: tuple[DiskView, ...], scratch: Path) -> tuple[Overlay, ...]:
     """An empty qcow2 over each view, which takes all repairs."""
     overlays = []
+    with whole_file.translated(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
     for view in views:
         path = scratch.absolute() / f"disk{view.index}-overlay.qcow2"
         qemu_img.create_overlay(path, backing=qemu_img.BlockNode(text=view.node), backing_format="vmdk")
