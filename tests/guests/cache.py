@@ -16,7 +16,7 @@ from pathlib import Path
 
 def root() -> Path:
     default = Path("~/.cache/vmdk2kvm-guests").expanduser()
-    return Path(os.environ.get("VMDK2KVM_TEST_GUESTS", default))
+    return Path(os.environ.get("TEST_GUESTS_CACHE", default))
 
 
 def key(*parts: str) -> str:

@@ -8,12 +8,14 @@ GIB = 1024 * MIB
 
 def format_bytes(size_bytes: int) -> str:
     """`1536` → "1.5 KiB": three significant figures, binary units."""
+    if abs(size_bytes) < KIB:
+        return f"{size_bytes} B"
     value = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024 or unit == "TiB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+    for unit in ("KiB", "MiB", "GiB"):
         value /= 1024
-    raise AssertionError("unreachable")
+        if abs(value) < 999.5:
+            return f"{value:.3g} {unit}"
+    return f"{value / 1024:.4g} TiB"
 
 
 def format_seconds(seconds: float) -> str:

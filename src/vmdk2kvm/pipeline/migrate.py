@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.errors import Cancelled, UsageError, Vmdk2KvmError
+from vmdk2kvm.fixes.catalog import chosen
 from vmdk2kvm.formats import plan_json
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.choices import FlattenMode, OnBootFailure
@@ -16,7 +17,7 @@ from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import BootEvidence, Finding, Level, Report, RunStatus, StageName, Verdict
 from vmdk2kvm.pipeline import assemble, copies, proof, repair
-from vmdk2kvm.pipeline.context import Context, check_settings, target_paths
+from vmdk2kvm.pipeline.context import Context, fix_options, target_paths
 from vmdk2kvm.pipeline.draft import Draft
 from vmdk2kvm.pipeline.records import drop_record
 from vmdk2kvm.pipeline.timeline import Listener, Timeline
@@ -44,7 +45,6 @@ def migrate(settings: Settings, listener: Listener) -> Report:
 
     The report is written whichever way the run ends.
     """
-    check_settings(settings)
     with _opened(settings, listener) as run, _reported(run) as draft:
         targets = target_paths(settings, run.folder)
         if settings.force:
@@ -60,11 +60,9 @@ def migrate(settings: Settings, listener: Listener) -> Report:
 
 def plan(settings: Settings, listener: Listener) -> Planned:
     """The exact changes, into plan.json and the report; source and guest stay as they are."""
-    check_settings(settings)
     with _opened(settings, listener, keep_state=False) as run, _reported(run) as draft:
         repaired = repair.only_plan(run, _fetch_and_flatten(run))
-        _take(draft, repaired)
-        whole_file.write(run.folder.plan, plan_json.render(repaired.plan))
+        _take(run, draft, repaired)
     return Planned(plan=repaired.plan, report=draft.report())
 
 
@@ -96,6 +94,7 @@ def _opened(settings: Settings, listener: Listener, *, keep_state: bool = True) 
     disks = settings.vmdk or settings.image
     if not disks:
         raise UsageError("no disk is named.", hint="give each disk of the VM with --vmdk FILE.")
+    chosen(fix_options(settings))  # a fix that is not there is told before any work
     folder = settings.output_dir / vm_name(settings.vm_name, disks[0])
     with open_folder(folder, keep_state=keep_state) as opened:
         yield Context(settings=settings, folder=opened, timeline=Timeline(listener), listener=listener)
@@ -156,7 +155,7 @@ def _repair_and_convert(
         repaired = repair.repair(run, views, repair_key)
     else:
         repair.tell_reused(run, repaired)
-    _take(draft, repaired)
+    _take(run, draft, repaired)
     if run.wants(StageName.CONVERT):
         draft.disks = (
             copies.reuse(run, copied) if copied else copies.copy(run, repaired.overlays, targets, copy_key)
@@ -196,9 +195,10 @@ def _judge(run: Context, draft: Draft, boot: BootEvidence) -> None:
         draft.status = RunStatus.FAILED
 
 
-def _take(draft: Draft, repaired: repair.Repaired) -> None:
+def _take(run: Context, draft: Draft, repaired: repair.Repaired) -> None:
     draft.guest, draft.plan = repaired.os, repaired.plan
     draft.add(*repaired.findings)
+    whole_file.write(run.folder.plan, plan_json.render(repaired.plan))
 
 
 @contextmanager

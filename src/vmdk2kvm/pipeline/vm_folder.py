@@ -21,6 +21,8 @@ from pathlib import Path
 from vmdk2kvm.errors import FolderLocked, UsageError
 from vmdk2kvm.tools import whole_file
 
+log = logging.getLogger(__name__)
+
 _NOT_IN_A_NAME = re.compile(r"[^\w.+@ -]|^[.\s-]+|[.\s]+$")
 _NAME_BYTES_MAX = 120
 
@@ -90,6 +92,9 @@ def open_folder(path: Path, *, keep_state: bool = True) -> Iterator[VmFolder]:
             handler = _log_to(folder.state / "log")
         try:
             yield folder
+        except BaseException:
+            log.debug("the run ends here", exc_info=True)
+            raise
         finally:
             logging.getLogger("vmdk2kvm").removeHandler(handler)
             handler.close()
