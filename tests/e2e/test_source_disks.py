@@ -114,6 +114,14 @@ def with_zero_extent(folder, content):
     return folder / "disk.vmdk"
 
 
+def sparse_with_zero_extent(folder, content):
+    """A split sparse disk whose last piece nobody ever wrote to."""
+    (folder / "disk-s001.vmdk").write_bytes(writer.hosted_sparse(content[: 100 * 512]))
+    lines = ['RW 100 SPARSE "disk-s001.vmdk"', f"RW {SECTORS - 100} ZERO"]
+    (folder / "disk.vmdk").write_bytes(writer.descriptor(lines, create_type="twoGbMaxExtentSparse"))
+    return folder / "disk.vmdk"
+
+
 def odd_names(folder, content):
     """Names QEMU would stumble over: quotes cannot stand in a descriptor, these can."""
     name = "plätte: 100% 'x' \\ {a},b;ü.vmdk" + "n" * 100
@@ -248,9 +256,15 @@ def test_every_kind_of_disk_keeps_its_content_and_is_not_touched(kind, folder, t
     assert [path.name for path in target.parent.iterdir()] == ["disk.qcow2"]
 
 
-def test_a_zero_extent_reads_as_zeroes(folder, tmp_path):
-    content = bytes((SECTORS - 100) * 512) + guest_data("zero")[-100 * 512 :]
-    overlays = overlays_of(with_zero_extent(folder, content), tmp_path / "s")
+END = guest_data("zero")[-100 * 512 :]
+REST = bytes((SECTORS - 100) * 512)
+
+
+@pytest.mark.parametrize(
+    ("build", "content"), [(with_zero_extent, REST + END), (sparse_with_zero_extent, END + REST)]
+)
+def test_a_zero_extent_reads_as_zeroes(build, content, folder, tmp_path):
+    overlays = overlays_of(build(folder, content), tmp_path / "s")
     convert_quietly(overlays, [tmp_path / "o.qcow2"])
     (tmp_path / "reference.raw").write_bytes(content)
     image = ImageFile(path=tmp_path / "o.qcow2", format="qcow2")

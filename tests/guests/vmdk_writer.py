@@ -38,6 +38,7 @@ def hosted_header(
     *,
     capacity,
     gd_offset,
+    overhead=0,
     grain=DEFAULT_GRAIN,
     table_entries=512,
     descriptor_sectors=20,
@@ -49,7 +50,7 @@ def hosted_header(
     return struct.pack(
         "<4sIIQQQQIQQQB4sH",
         b"KDMV", version, flags, capacity, grain, 1 if descriptor_sectors else 0, descriptor_sectors,
-        table_entries, 0, gd_offset, 64, 0, b"\n \r\n", 1 if compressed else 0,
+        table_entries, 0, gd_offset, overhead, 0, b"\n \r\n", 1 if compressed else 0,
     ).ljust(SECTOR, b"\0")  # fmt: skip
 
 
@@ -66,9 +67,9 @@ def hosted_sparse(content, *, below=None, grain=DEFAULT_GRAIN, embedded=b""):
     for number, block in grains(content, below, grain * SECTOR):
         entries[number] = 1 if block is None else data_start + len(data) // SECTOR
         data += block or b""
-    head = hosted_header(capacity=sectors, gd_offset=gd_offset, grain=grain) + embedded.ljust(
-        20 * SECTOR, b"\0"
-    )
+    head = hosted_header(
+        capacity=sectors, gd_offset=gd_offset, overhead=data_start, grain=grain
+    ) + embedded.ljust(20 * SECTOR, b"\0")
     head += _pad(struct.pack(f"<{tables}I", *directory)) + struct.pack(f"<{len(entries)}I", *entries)
     return head.ljust(data_start * SECTOR, b"\0") + data
 

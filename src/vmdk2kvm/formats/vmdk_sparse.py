@@ -54,6 +54,7 @@ class SparseHeader:
     directory_entries: int
     descriptor_offset: int = 0
     descriptor_sectors: int = 0
+    overhead_sectors: int = 0  # header and tables; a file shorter than that is cut off
     compressed: bool = False
     zero_grains: bool = False
     footer_follows: bool = False
@@ -104,7 +105,7 @@ def _ends_whole(data: bytes) -> bool:
 def _parse_hosted(data: bytes, path: Path) -> SparseHeader:
     (
         _magic, version, flags, capacity, grain, descriptor_offset, descriptor_size,
-        table_entries, _redundant, directory, _overhead, _unclean, line_ends, compression,
+        table_entries, _redundant, directory, overhead, _unclean, line_ends, compression,
     ) = _HOSTED.unpack_from(data)  # fmt: skip
     if version not in {1, 2, 3}:
         _refuse(path, f"has a sparse header of version {version}; versions 1 to 3 are known")
@@ -121,6 +122,7 @@ def _parse_hosted(data: bytes, path: Path) -> SparseHeader:
         directory_entries=-(-capacity // (grain * table_entries)),
         descriptor_offset=descriptor_offset,
         descriptor_sectors=descriptor_size,
+        overhead_sectors=overhead,
         compressed=compression == 1,
         zero_grains=bool(flags & _FLAG_ZERO_GRAIN),
         footer_follows=directory == _GD_AT_END,
@@ -168,6 +170,8 @@ def check_grains(read: Read, header: SparseHeader, *, file_bytes: int, path: Pat
 
     Holds one piece of the directory and one table at a time, whatever the size of the disk.
     """
+    if header.overhead_sectors * SECTOR_BYTES > file_bytes:
+        _cut_off(path, "grain", header.overhead_sectors, file_bytes)
     table_bytes = header.table_entries * _ENTRY_BYTES
     for count, offset in enumerate(_table_offsets(read, header, file_bytes, path), 1):
         if count * table_bytes > file_bytes:  # a directory that names one table again and again

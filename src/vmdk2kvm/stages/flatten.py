@@ -141,13 +141,26 @@ def _lay(layer: SourceLayer, number: int, folder: Path, *, is_base: bool) -> Non
         version=1,
         cid=layer.cid,
         parent_cid=layer.parent_cid,
-        create_type=CreateType.TWO_GB_SPARSE,  # QEMU takes any mixture of extents under this name
+        create_type=_create_type(extents),
         parent_file_name_hint=None if is_base else _descriptor_name(number + 1),
         extents=extents,
     )
     path = folder / _descriptor_name(number)
     path.write_bytes(vmdk_descriptor.render(descriptor))
     _pad(path, layer)
+
+
+_CREATE_TYPES = {
+    ExtentType.SPARSE: CreateType.TWO_GB_SPARSE,  # QEMU knows monolithicSparse only without a descriptor
+    ExtentType.VMFSSPARSE: CreateType.VMFS_SPARSE,
+    ExtentType.SESPARSE: CreateType.SE_SPARSE,
+}
+
+
+def _create_type(extents: tuple[Extent, ...]) -> CreateType:
+    """The type of the sparse extents; the flat ones beside them are holes of ours."""
+    sparse = (_CREATE_TYPES[extent.type] for extent in extents if extent.type in _CREATE_TYPES)
+    return next(sparse, CreateType.TWO_GB_FLAT)
 
 
 def _pad(path: Path, layer: SourceLayer) -> None:
