@@ -24,7 +24,7 @@ def build(guest: Guest) -> Path:
 
 def entry_name(guest: Guest) -> str:
     """By the guest's own data and the builders' code: another guest's data does not rebuild it."""
-    made_of = repr(replace(guest, fails_with=()))
+    made_of = repr(replace(guest, fails_with=None))
     return f"{guest.name}-{cache.key(cache.source_text(__file__, rootfs.__file__), made_of)}"
 
 
