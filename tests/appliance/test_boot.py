@@ -17,6 +17,7 @@ from vmdk2kvm.model.guest_os import Firmware
 from vmdk2kvm.model.report import BootBus, BootEvidence, Verdict
 from vmdk2kvm.stages import validate
 from vmdk2kvm.stages.validate import Placed
+from vmdk2kvm.target import screen
 from vmdk2kvm.tools import qemu_system
 from vmdk2kvm.tools.accelerator import probe
 
@@ -113,6 +114,16 @@ def test_a_blank_disk_has_a_name(tmp_path: Path, firmware: Firmware, bus: BootBu
     evidence = boot(image, tmp_path, firmware=firmware, bus=bus)
     assert evidence.verdict is Verdict.FAILED
     assert evidence.reason in ("no bootable device", "UEFI shell")
+
+
+def test_this_host_has_the_fonts_of_linux_and_of_the_vga_bios() -> None:
+    first, second = screen.read_fonts()
+    letters = [chr(code) for code in range(32, 127) if glyph(first, code) != glyph(second, code)]
+    assert {"m", "v", "w"} < set(letters) and len(letters) < 40
+
+
+def glyph(font: bytes, code: int) -> bytes:
+    return font[code * 16 : code * 16 + 16]
 
 
 def test_a_guest_that_restarts_again_and_again(tmp_path: Path) -> None:

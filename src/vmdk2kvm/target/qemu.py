@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from vmdk2kvm.errors import ToolFailed
 from vmdk2kvm.formats.escapes import visible
@@ -58,7 +58,7 @@ def boot(spec: BootSpec) -> BootEvidence:
     with ExitStack() as stack:
         qemu_log = spec.scratch / "qemu.log"
         running = stack.enter_context(qemu_system.start(_machine(spec), qemu_log))
-        console_log = stack.enter_context((spec.evidence_folder / "console.log").open("wb"))
+        console_log = stack.enter_context((spec.evidence_folder / "console.log").open("wb", buffering=0))
         try:
             eyes = _Eyes(running, console_log, spec.scratch)
             judgement, report = _watch(spec, eyes, started)
@@ -107,7 +107,7 @@ def _explain(running: qemu_system.Running, qemu_log: Path, error: QmpError) -> T
 class _Eyes:
     """Everything that can be seen of a running machine from outside."""
 
-    def __init__(self, running: qemu_system.Running, console_log: BinaryIO, scratch: Path) -> None:
+    def __init__(self, running: qemu_system.Running, console_log: RawIOBase, scratch: Path) -> None:
         self._running = running
         self._console_log = console_log
         self._scratch = scratch
@@ -116,7 +116,7 @@ class _Eyes:
         self._serial = WitnessStream()
         self._console_bytes = 0
         self._tail = b""
-        self._glyphs = screen.GlyphReader(font) if (font := screen.read_font()) else None
+        self._glyphs = screen.GlyphReader(screen.read_fonts())
         self._looked_s = 0.0
         self._seen = Observation(now_s=0.0)
         self._qmp.greet(_GREETING_S)
@@ -174,7 +174,7 @@ class _Eyes:
             return ""
         if picture.is_text_mode:
             return screen.read_text_memory(self._read_memory())
-        return self._glyphs.read(picture) if self._glyphs is not None else ""
+        return self._glyphs.read(picture)
 
     def _take_picture(self) -> screen.Picture | None:
         with self._file("screen.ppm") as path:

@@ -1,17 +1,23 @@
 """What stands on a guest's screen, as text.
 
 Two cases. In VGA text mode the characters lie in memory at 0xb8000, one byte of code page 437
-and one of colour each. With a frame buffer they are drawn: Linux's console and SeaBIOS draw with
-the same 8x16 font of the VGA, which lies in QEMU's own VGA BIOS, so each cell is compared with
-its glyphs, bit for bit. A cell that matches none reads as "?".
+and one of colour each. With a frame buffer they are drawn in cells of 8x16. The VGA BIOS draws with
+the font it holds; Linux's console draws with one that differs in a few letters, and QEMU draws its
+own consoles with that. So both fonts are on every host that runs QEMU, and each cell is compared
+with their glyphs, bit for bit. A cell that matches none reads as "?".
 """
 
+import functools
+import mmap
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from vmdk2kvm.tools import run
+from vmdk2kvm.tools.qemu_system import PROGRAM
 
 GLYPH_HEIGHT = 16
 GLYPH_WIDTH = 8
@@ -73,19 +79,25 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def find_font(vga_bios: bytes) -> bytes | None:
-    """The 8x16 font inside a VGA BIOS: 256 glyphs of 16 rows; None when it holds none."""
-    start = vga_bios.find(_FONT_START)
-    font = vga_bios[start : start + FONT_BYTES] if start >= 0 else b""
+def find_font(program: bytes | mmap.mmap) -> bytes | None:
+    """The 8x16 font inside a program: 256 glyphs of 16 rows; None when it holds none."""
+    start = program.find(_FONT_START)
+    font = program[start : start + FONT_BYTES] if start >= 0 else b""
     return font if len(font) == FONT_BYTES else None
 
 
-def read_font() -> bytes | None:
-    """The font of this host's VGA BIOS, None where there is none."""
-    for path in _VGA_BIOSES:
-        if path.is_file() and (font := find_font(path.read_bytes())) is not None:
-            return font
-    return None
+@functools.cache
+def read_fonts() -> tuple[bytes, ...]:
+    """The fonts of this host's VGA BIOS and of its QEMU, as far as they are there."""
+    qemu = run.find(PROGRAM)
+    bios = next((path for path in _VGA_BIOSES if path.is_file()), None)
+    fonts = (_read_font(path) for path in (qemu, bios) if path is not None)
+    return tuple(font for font in fonts if font is not None)
+
+
+def _read_font(path: Path) -> bytes | None:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
+        return find_font(program)
 
 
 def read_text_memory(memory: bytes) -> str:
@@ -98,13 +110,13 @@ def read_text_memory(memory: bytes) -> str:
 class GlyphReader:
     """Reads 8x16 cells. It remembers cells it has seen: nearly all of a screen is the same few."""
 
-    def __init__(self, font: bytes) -> None:
-        self._glyphs: dict[bytes, str] = {}
-        # Backwards: where two glyphs look alike (0, 32 and 255 are blank) the lower code wins …
-        for code in reversed(range(256)):
-            glyph = font[code * GLYPH_HEIGHT : (code + 1) * GLYPH_HEIGHT]
-            self._glyphs[glyph] = bytes([code]).decode("cp437")
-        self._glyphs[bytes(GLYPH_HEIGHT)] = " "  # … except that blank is a space
+    def __init__(self, fonts: Sequence[bytes]) -> None:
+        # Three glyphs are blank (0, 32 and 255): that is a space. Else the first one wins.
+        self._glyphs: dict[bytes, str] = {bytes(GLYPH_HEIGHT): " "}
+        for font in fonts:
+            for code in range(256):
+                glyph = font[code * GLYPH_HEIGHT : (code + 1) * GLYPH_HEIGHT]
+                self._glyphs.setdefault(glyph, bytes([code]).decode("cp437"))
         self._seen: dict[bytes, str] = {}
 
     def read(self, picture: Picture) -> str:

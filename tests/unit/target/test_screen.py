@@ -42,26 +42,26 @@ def draw(lines: list[str], columns: int, ink: bytes = GREY, paper: bytes = BLACK
 
 def test_drawn_text_is_read_back() -> None:
     lines = ["(initramfs) ", "ALERT!  /dev/sda1 does not exist.", "", "grub rescue> ~|\u2588"]
-    text = GlyphReader(FONT).read(draw(lines, 40))
+    text = GlyphReader([FONT]).read(draw(lines, 40))
     assert text == "\n".join(line.rstrip() for line in lines)
 
 
 @pytest.mark.parametrize(("ink", "paper"), [(RED, BLACK), (BLACK, GREY), (RED, GREY)])
 def test_any_two_colours_will_do(ink: bytes, paper: bytes) -> None:
-    assert GlyphReader(FONT).read(draw(["dracut:/#"], 12, ink, paper)) == "dracut:/#"
+    assert GlyphReader([FONT]).read(draw(["dracut:/#"], 12, ink, paper)) == "dracut:/#"
 
 
 def test_one_wrong_pixel_is_not_guessed_at() -> None:
     picture = draw(["ok"], 2)
     at = (15 * picture.width + 7) * 3  # the last row of "o"
     pixels = picture.pixels[:at] + GREY + picture.pixels[at + 3 :]
-    assert GlyphReader(FONT).read(Picture(width=16, height=16, pixels=pixels)) == "?k"
+    assert GlyphReader([FONT]).read(Picture(width=16, height=16, pixels=pixels)) == "?k"
 
 
 def test_three_colours_are_no_text() -> None:
     picture = draw(["x"], 1)
     pixels = RED + picture.pixels[3:]
-    assert GlyphReader(FONT).read(Picture(width=8, height=16, pixels=pixels)) == "?"
+    assert GlyphReader([FONT]).read(Picture(width=8, height=16, pixels=pixels)) == "?"
 
 
 def test_rows_and_columns_that_do_not_fill_a_cell_are_left_out() -> None:
@@ -69,7 +69,15 @@ def test_rows_and_columns_that_do_not_fill_a_cell_are_left_out() -> None:
     stride = whole.width * 3
     rows = [whole.pixels[y * stride : (y + 1) * stride] + BLACK * 3 for y in range(16)]
     picture = Picture(width=19, height=18, pixels=b"".join(rows) + BLACK * 38)
-    assert GlyphReader(FONT).read(picture) == "hi"
+    assert GlyphReader([FONT]).read(picture) == "hi"
+
+
+def test_a_second_font_knows_the_letters_the_first_one_draws_otherwise() -> None:
+    other = bytearray(FONT)
+    other[ord("m") * 16 : ord("m") * 16 + 16] = b"\x81" * 16
+    picture = draw(["initramfs"], 9)
+    assert GlyphReader([bytes(other)]).read(picture) == "initra?fs"
+    assert GlyphReader([bytes(other), FONT]).read(picture) == "initramfs"
 
 
 def test_the_font_is_found_by_its_first_glyphs() -> None:

@@ -44,16 +44,26 @@ fact() {
 	echo
 }
 
-# name, major:minor, parent disk or itself, devices it stands on, drivers from the disk upwards
+# name, major:minor, its disk or itself, devices it stands on, drivers of a disk from it upwards
 block_devices() {
 	for entry in /sys/class/block/*; do
+		case ${entry##*/} in loop* | ram* | sr* | fd*) continue ;; esac
 		[ -r "$entry/dev" ] || continue
-		path=$(readlink -f "$entry")
-		disk=$path
-		[ -e "$path/partition" ] && disk=${path%/*}
-		slaves=$(ls "$path/slaves" 2>/dev/null | tr '\n' ',')
 		read -r numbers <"$entry/dev"
-		echo "${path##*/} $numbers ${disk##*/} ${slaves:--} $(drivers "$disk")"
+		path=$(readlink -f "$entry")
+		disk=${path##*/}
+		drivers=-
+		if [ -e "$path/partition" ]; then
+			disk=${path%/*}
+			disk=${disk##*/}
+		else
+			drivers=$(drivers "$path")
+		fi
+		slaves=
+		for slave in "$path"/slaves/*; do
+			[ -e "$slave" ] && slaves=$slaves${slave##*/},
+		done
+		echo "${path##*/} $numbers $disk ${slaves:--} $drivers"
 	done
 }
 
