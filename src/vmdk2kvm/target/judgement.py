@@ -59,14 +59,17 @@ def judge(report: Mapping[str, str], bus: BootBus) -> Judgement:
 
 def _failure(report: Mapping[str, str], bus: BootBus) -> tuple[FailureName | None, str]:
     default, emergency, rescue = (report["states"].split() + ["unknown"] * 3)[:3]
+    inactive = [entry.mountpoint for entry in _inactive(report, network=False)]
     if default != "active":
-        name = _fallen(emergency, rescue)
-        units = ", ".join(_unit_names(report)) or "no unit failed"
-        return name, f"default.target is {default}; {visible(units)}"
+        causes = [
+            *(f"{unit} failed" for unit in _unit_names(report)),
+            *(f"{at} not active" for at in inactive),
+        ]
+        return _fallen(emergency, rescue), visible("; ".join([f"default.target is {default}", *causes]))
     if (elsewhere := _root_elsewhere(report, _DRIVER[bus])) is not None:
         return FailureName.NOT_ON_TARGET_DISK, visible(elsewhere)
-    if missing := [entry.mountpoint for entry in _inactive(report, network=False)]:
-        return FailureName.FSTAB_NOT_ACTIVE, visible(", ".join(missing))
+    if inactive:
+        return FailureName.FSTAB_NOT_ACTIVE, visible(", ".join(inactive))
     return None, ""
 
 

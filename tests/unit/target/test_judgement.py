@@ -69,7 +69,13 @@ def test_a_whole_boot_is_a_boot() -> None:
 def test_without_its_default_target_a_guest_has_not_booted(states: str, failure: FailureName) -> None:
     judgement = judged(states=states, failed_units="data.mount loaded failed failed /data")
     assert judgement.failure is failure
-    assert "data.mount" in judgement.detail
+    assert "data.mount failed" in judgement.detail
+
+
+def test_a_fall_into_emergency_mode_names_what_is_not_mounted() -> None:
+    fstab = REPORT["fstab"] + "\nUUID=9 /data ext4 defaults 0 2"
+    judgement = judged(states="inactive active inactive", fstab=fstab)
+    assert judgement.detail == "default.target is inactive; /data not active"
 
 
 @pytest.mark.parametrize("bus", [BootBus.VIRTIO_SCSI, BootBus.PVSCSI, BootBus.AHCI])
