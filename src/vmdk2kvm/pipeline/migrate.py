@@ -13,7 +13,6 @@ from vmdk2kvm.formats import plan_json
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.choices import FlattenMode, OnBootFailure
 from vmdk2kvm.model.disk import DiskView
-from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import BootEvidence, Finding, Level, Report, RunStatus, StageName, Verdict
 from vmdk2kvm.pipeline import assemble, copies, proof, repair
@@ -23,15 +22,9 @@ from vmdk2kvm.pipeline.records import drop_record
 from vmdk2kvm.pipeline.timeline import Listener, Timeline
 from vmdk2kvm.pipeline.vm_folder import open_folder, vm_name
 from vmdk2kvm.stages import fetch, flatten
-from vmdk2kvm.stages import inspect as inspect_stage
 from vmdk2kvm.stages import validate as validate_stage
+from vmdk2kvm.stages.inspect import Inspected
 from vmdk2kvm.tools import whole_file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
-    os: GuestOs
-    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +64,9 @@ def inspect(settings: Settings, listener: Listener) -> Inspected:
     made = [path for path in (settings.output_dir, *settings.output_dir.parents) if not path.exists()]
     with _opened(settings, listener, keep_state=False) as run:
         with run.timeline.stage(StageName.INSPECT), _throwaway(run) as session:
-            inspected = inspect_stage.run(session)
+            inspected = assemble.look_into(run, session)
     _remove_empty(run.folder.path, *made)
-    return Inspected(os=inspected.os, findings=inspected.findings)
+    return inspected
 
 
 def validate(settings: Settings, listener: Listener) -> Report:

@@ -15,7 +15,7 @@ from vmdk2kvm.model.report import BootEvidence, Finding, Level, StageName
 from vmdk2kvm.pipeline import assemble
 from vmdk2kvm.pipeline.context import Context
 from vmdk2kvm.pipeline.records import Record, fingerprint, read_record, write_record
-from vmdk2kvm.stages import inspect, validate
+from vmdk2kvm.stages import validate
 from vmdk2kvm.stages.validate import Placed
 
 Image = tuple[Path, OutputFormat]
@@ -68,7 +68,7 @@ def boot(run: Context, images: Sequence[Image], *, fixes: Sequence[Fix] = ()) ->
 
 def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Placed:
     with assemble.opened(run, overlays) as session:
-        os = inspect.run(session).os
+        os = assemble.look_into(run, session).os
         left = _unplanned(session, os, fixes)
         return Placed(witness=validate.place(session), firmware=os.firmware, arch=os.arch, findings=left)
 

@@ -26,6 +26,7 @@ from vmdk2kvm.pipeline.records import (
     write_record,
 )
 from vmdk2kvm.stages import fix, flatten, inspect
+from vmdk2kvm.stages.forecast import forecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,21 +111,29 @@ def _in_one_appliance(run: Context, overlays: tuple[Overlay, ...]) -> Repaired:
     with ExitStack() as opened:
         with run.timeline.stage(StageName.INSPECT):
             session = opened.enter_context(_opened(run, overlays))
-            inspected = inspect.run(session)
+            inspected = assemble.look_into(run, session)
         if not run.wants(StageName.FIX):
             return Repaired(overlays=overlays, os=inspected.os, plan=_NO_CHANGES, findings=inspected.findings)
         with run.timeline.stage(StageName.FIX):
-            fixed = fix.run(
-                session,
-                inspected.os,
-                run.fixes,
-                inspect_again=lambda: inspect.run(session).os,
-                backup=not run.settings.no_backup,
-            )
-            if run.settings.trim:
-                session.trim()
+            plan, findings = _fix(run, session, inspected.os)
             opened.close()
-    return Repaired(overlays=overlays, os=inspected.os, plan=fixed.plan, findings=fixed.findings)
+    return Repaired(overlays=overlays, os=inspected.os, plan=plan, findings=findings)
+
+
+def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tuple[Finding, ...]]:
+    """Repair the open guest; the findings include what would still break on KVM."""
+    os = found
+
+    def inspect_again() -> GuestOs:
+        nonlocal os
+        os = inspect.run_again(session, os)
+        return os
+
+    backup = not run.settings.no_backup
+    fixed = fix.run(session, found, run.fixes, inspect_again=inspect_again, backup=backup)
+    if run.settings.trim:
+        session.trim()
+    return fixed.plan, (*fixed.findings, *forecast(session, os))
 
 
 def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManager[GuestSession]:
@@ -135,7 +144,7 @@ def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
     """The plan, with nothing applied; the overlays are thrown away."""
     overlays = fresh_overlays(run, views)
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
-        inspected = inspect.run(session)
+        inspected = assemble.look_into(run, session)
         plan = plan_fixes(run.fixes, session, inspected.os)
     drop_overlays(run)
     return Repaired(overlays=(), os=inspected.os, plan=plan, findings=plan.findings)
