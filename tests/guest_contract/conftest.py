@@ -6,21 +6,44 @@ files, empties the guest, fills it with exactly them, and returns the GuestWrite
 be handed out again and again, so that one appliance serves the whole suite.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from vmdk2kvm.guest.memory import MemoryGuest, Node
+from vmdk2kvm.guest.offline_guest import OfflineGuest
 from vmdk2kvm.guest.protocol import GuestWriter
 
 Populate = Callable[[Mapping[str, bytes | str | Node]], GuestWriter]
 
-GUESTS = ["memory"]
+GUESTS = ["memory", pytest.param("offline", marks=pytest.mark.appliance)]
 
 
 @pytest.fixture
 def populate_memory() -> Populate:
     return MemoryGuest
+
+
+@pytest.fixture(scope="session")
+def offline_guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineGuest]:
+    from tests.offline_guests import shelf  # needs libguestfs
+
+    with shelf([64], tmp_path_factory.mktemp("contract")) as disks:
+        with disks.guest("mkfs.ext4 -q $A") as session:
+            session.mount("/dev/sda", "/")
+            yield session
+
+
+@pytest.fixture
+def populate_offline(offline_guest: OfflineGuest) -> Populate:
+    from tests.offline_guests import empty, fill
+
+    def populate(files: Mapping[str, bytes | str | Node]) -> GuestWriter:
+        empty(offline_guest)
+        fill(offline_guest, files)
+        return offline_guest
+
+    return populate
 
 
 @pytest.fixture(params=GUESTS)
