@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,35 +57,45 @@ def argv(disk: Path, output: Path, *flags: str) -> list[str]:
     ]
 
 
-def run_whole(command: list[str]) -> dict:
+def environment(scratch: Path) -> dict[str, str]:
+    scratch.mkdir(exist_ok=True)
+    return {**os.environ, "TMPDIR": str(scratch)}
+
+
+def run_whole(command: list[str], scratch: Path) -> dict:
     """Run to the end and return the report."""
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(scratch))
     assert result.returncode == 0, result.stderr[-3000:]
     return json.loads(result.stdout)
 
 
-def kill_at(command: list[str], moment: Moment, seconds: dict[str, float]) -> bool:
-    """Start, wait until the stage has run for its fraction, kill -9. False: the run was done before."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+def kill_at(command: list[str], moment: Moment, seconds: dict[str, float], scratch: Path) -> str:
+    """Start, wait until the stage has run for its fraction, kill -9; the stage it was in by then."""
+    stage = ""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(scratch)
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if is_start_of(line, moment.stage):
-                time.sleep(moment.fraction * seconds[moment.stage])
+            stage = started_stage(line) or stage
+            if stage == moment.stage:
+                time.sleep(moment.fraction * seconds[stage])
                 break
-        killed = process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
-    return killed
+        for line in process.stderr:
+            stage = started_stage(line) or stage
+    return stage
 
 
-def is_start_of(line: str, stage: str) -> bool:
+def started_stage(line: str) -> str | None:
     try:
         event = json.loads(line)
     except ValueError:
-        return False
-    return event.get("event") == "stage-started" and event.get("stage") == stage
+        return None
+    return event["stage"] if event.get("event") == "stage-started" else None
 
 
-def kill_at_rename(command: list[str], final: Path) -> None:
+def kill_at_rename(command: list[str], final: Path, scratch: Path) -> None:
     """The disk is whole and synced as .part; the process dies on entering the rename to its name."""
     calls = "rename,renameat,renameat2"
     subprocess.run(
@@ -96,6 +105,7 @@ def kill_at_rename(command: list[str], final: Path) -> None:
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=environment(scratch),
     )
     assert not final.exists(), "the rename happened before the kill"
     assert final.with_name(final.name + ".part").exists(), "the kill came before the copy was whole"
@@ -119,11 +129,12 @@ def processes_on(folder: Path) -> Iterator[str]:
             yield line
 
 
-def temporary_files() -> set[str]:
-    """What a run might leave outside its folder."""
-    places = [Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/run")]
-    patterns = ("libguestfs*", "guestfs*", "vmdk2kvm*", "tmp*")
-    return {str(path) for place in places for pattern in patterns for path in place.glob(pattern)}
+def left_behind(scratch: Path) -> list[str]:
+    """Temporary files nobody uses any more: in the run's TMPDIR, and libguestfs' sockets in /tmp."""
+    running = list(processes_on(Path("/tmp/libguestfs")))
+    sockets = [str(path) for path in Path("/tmp").glob("libguestfs*")]
+    forgotten = [path for path in sockets if not any(path in line for line in running)]
+    return [str(path) for path in scratch.rglob("*")] + forgotten
 
 
 def outcome(report: dict, output: Path) -> Outcome:

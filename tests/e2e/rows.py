@@ -27,6 +27,9 @@ class Row:
     def name(self) -> str:
         return f"{self.guest}/{self.bus}"
 
+    def run(self, folder: Path) -> "Outcome":
+        return run_row(self, folder)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

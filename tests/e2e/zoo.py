@@ -15,10 +15,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from tests.e2e.rows import ROWS, Outcome, Row, run_row
+from tests.e2e import kill_rows, rows
+from tests.e2e.kill_rows import KillRow
+from tests.e2e.rows import Outcome
 from tests.guests.catalog import GUESTS
 from tests.guests.disk import entry_name
 
+Row = rows.Row | KillRow
+
+ALL_ROWS: tuple[Row, ...] = (*rows.ROWS, *kill_rows.ROWS)
 ROOT = Path(__file__).parents[2]
 VERDICTS = ROOT / "zoo.json"
 _lock = threading.Lock()
@@ -29,15 +34,15 @@ def main() -> int:
     parser.add_argument("rows", nargs="?", default="*", help='a glob of row names ("bios-*/virtio-blk")')
     parser.add_argument("--at-once", type=int, default=2)
     args = parser.parse_args()
-    rows = [row for row in ROWS if fnmatch.fnmatchcase(row.name, args.rows)]
-    if not rows:
-        print(f'no row matches "{args.rows}"; there are: {", ".join(row.name for row in ROWS)}')
+    chosen = [row for row in ALL_ROWS if fnmatch.fnmatchcase(row.name, args.rows)]
+    if not chosen:
+        print(f'no row matches "{args.rows}"; there are: {", ".join(row.name for row in ALL_ROWS)}')
         return 2
     source = source_hash()
     with ThreadPoolExecutor(max_workers=args.at_once) as pool:
-        for future in as_completed([pool.submit(_verdict, row, source) for row in rows]):
+        for future in as_completed([pool.submit(_verdict, row, source) for row in chosen]):
             future.result()
-    return _print_table(rows)
+    return _print_table(chosen)
 
 
 def source_hash() -> str:
@@ -56,7 +61,7 @@ def _verdict(row: Row, source: str) -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="zoo-"))
     print(f"{row.name}: started in {folder}", flush=True)
-    outcome = run_row(row, folder)
+    outcome = row.run(folder)
     if not outcome.faults:
         shutil.rmtree(folder)  # the evidence of a failure stays
     _write(row, outcome, source, guest)
@@ -82,16 +87,16 @@ def _write(row: Row, outcome: Outcome, source: str, guest: str) -> None:
         scratch.replace(VERDICTS)
 
 
-def _print_table(rows: list[Row]) -> int:
+def _print_table(chosen: list[Row]) -> int:
     verdicts = _read()
-    for row in rows:
+    for row in chosen:
         known = verdicts[row.name]
         print(
             f"{row.name:<28} {known['verdict']:<7} {known['seconds']:>6.0f} s  {'; '.join(known['faults'])}"
         )
-    passed = sum(verdicts[row.name]["verdict"] == "passed" for row in rows)
-    print(f"{passed} passed, {len(rows) - passed} failed")
-    return 0 if passed == len(rows) else 1
+    passed = sum(verdicts[row.name]["verdict"] == "passed" for row in chosen)
+    print(f"{passed} passed, {len(chosen) - passed} failed")
+    return 0 if passed == len(chosen) else 1
 
 
 if __name__ == "__main__":
