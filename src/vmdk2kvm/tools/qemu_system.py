@@ -185,8 +185,10 @@ def _controller(bus: BootBus) -> tuple[str, ...]:
             return ()
         case BootBus.VIRTIO_SCSI:
             return ("-device", "virtio-scsi-pci,id=scsi0")
-        case BootBus.PVSCSI:  # on PCI bus 3, as on VMware: by-path names hold "pci-0000:03:00.0"
-            ports = (f"pcie-root-port,id=bus{n},chassis={n},slot={n},addr=0x{n + 3:x}" for n in (1, 2, 3))
+        # On PCI bus 3, as on VMware: by-path names hold "pci-0000:03:00.0". The ports lie above every
+        # slot that QEMU hands out by itself.
+        case BootBus.PVSCSI:
+            ports = (f"pcie-root-port,id=bus{n},chassis={n},slot={n},addr=0x{n + 15:x}" for n in (1, 2, 3))
             return (
                 *(word for port in ports for word in ("-device", port)),
                 "-device",
