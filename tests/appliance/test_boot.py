@@ -70,8 +70,9 @@ def digest(image: Path) -> tuple[str, int]:
 
 def report(**changes: str) -> str:
     facts = {**REPORT, **changes}
-    lines = [f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in facts.items()]
-    return "\n".join(["begin", *lines, f"end {len(facts)}", ""])
+    lines = [f"{name}:{line}\n" for name, text in facts.items() for line in text.split("\n")]
+    encoded = base64.encodebytes("".join(lines).encode()).decode()
+    return f"begin\n{encoded}end {encoded.count(chr(10))}\n"
 
 
 def test_a_guest_that_reports_has_booted(tmp_path: Path) -> None:

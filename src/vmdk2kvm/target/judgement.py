@@ -117,10 +117,10 @@ def _disks_below(root: str, devices: Mapping[str, list[str]]) -> list[str]:
 
 def _inactive(report: Mapping[str, str], *, network: bool) -> Iterator[fstab.Entry]:
     """The fstab entries that should be active and are not; network file systems, or local ones."""
-    resolved = {row[0]: row[1:] for row in _rows(report["fstab-resolved"], fields=3, separator="\t")}
+    resolved = {row[0]: row[1:] for row in _rows(report.get("fstab-resolved", ""), fields=3, separator="\t")}
     mounted = {mount.mountpoint for mount in _mounted(report)}
-    swaps = {_unescape(row[0]) for row in _rows(report["swaps"], fields=2)[1:]}
-    for entry in fstab.entries(report["fstab"]):
+    swaps = {_unescape(row[0]) for row in _rows(report.get("/proc/swaps", ""), fields=2)[1:]}
+    for entry in fstab.entries(report.get("/etc/fstab", "")):
         options = (entry.options or "").split(",")
         if "noauto" in options or "nofail" in options or entry.type == "ignore":
             continue
@@ -137,7 +137,7 @@ def _inactive(report: Mapping[str, str], *, network: bool) -> Iterator[fstab.Ent
 def _mounted(report: Mapping[str, str]) -> list[_Mounted]:
     """proc_pid_mountinfo(5), the newest mount of a place first."""
     mounts = []
-    for line in report["mountinfo"].split("\n"):
+    for line in report["/proc/self/mountinfo"].split("\n"):
         left, _, right = line.partition(" - ")
         fields, rest = left.split(" "), right.split(" ")
         if len(fields) >= 6 and len(rest) >= 2:
@@ -178,10 +178,10 @@ def _unit_names(report: Mapping[str, str]) -> list[str]:
 
 
 def _facts(report: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    yield "kernel", report["kernel"]
-    pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', report.get("os-release", ""), re.MULTILINE)
+    yield "kernel", report["/proc/sys/kernel/osrelease"]
+    pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', report.get("/etc/os-release", ""), re.MULTILINE)
     yield "os", pretty[1] if pretty else ""
-    yield "cmdline", report.get("cmdline", "")
+    yield "cmdline", report.get("/proc/cmdline", "")
     root = next((mount for mount in _mounted(report) if mount.mountpoint == "/"), None)
     yield "root", f"{root.source} {root.type}" if root else ""
     disks = [row for row in _rows(report["block-devices"], fields=5) if row[0] == row[2] and row[4] != "-"]

@@ -25,12 +25,13 @@ _SCRIPT_PATH = f"/etc/{_SCRIPT}"
 # sysinit.target is part of every ordinary start, emergency.target of a start that goes there alone.
 _WANTED_BY = ("sysinit.target", "emergency.target")
 
-_MAX_REPORT_BYTES = 1 << 20
-_FACT = re.compile(rb"([a-z][a-z-]{1,30}) ([A-Za-z0-9+/]*={0,2})")
-_END = re.compile(rb"end (\d{1,3})")
+_MAX_LINE_BYTES = 4096
+_MAX_FRAME_LINES = 20_000  # of base64: one mebibyte
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{1,76}={0,2}")
+_END = re.compile(rb"end (\d{1,6})")
 _HEARTBEAT = re.compile(rb"heartbeat \d+ [a-z -]*")
 REQUIRED_FACTS = frozenset(
-    {"states", "kernel", "mountinfo", "swaps", "fstab", "fstab-resolved", "root-device", "block-devices"}
+    {"states", "/proc/sys/kernel/osrelease", "/proc/self/mountinfo", "root-device", "block-devices"}
 )
 
 
@@ -72,19 +73,18 @@ class WitnessStream:
     """Takes in bytes of a channel as they come, and finds heartbeats and a whole report in them.
 
     The serial console mixes the report with whatever else speaks there: a frame whose number of
-    facts is wrong is dropped, and the next one is awaited.
+    lines is wrong is dropped, and the next one is awaited.
     """
 
     def __init__(self) -> None:
         self.heartbeats = 0
         self.report: Mapping[str, str] | None = None
         self._rest = b""
-        self._facts: dict[str, str] | None = None
-        self._facts_bytes = 0
+        self._frame: list[bytes] | None = None
 
     def feed(self, chunk: bytes) -> None:
         *lines, rest = (self._rest + chunk).split(b"\n")
-        self._rest = rest[-_MAX_REPORT_BYTES:]
+        self._rest = rest[-_MAX_LINE_BYTES:]
         for line in lines:
             self._take(line.rstrip(b"\r"))
 
@@ -92,22 +92,28 @@ class WitnessStream:
         if _HEARTBEAT.fullmatch(line):
             self.heartbeats += 1
         elif line == b"begin":
-            self._facts, self._facts_bytes = {}, 0
-        elif self._facts is not None and (end := _END.fullmatch(line)):
-            if len(self._facts) == int(end[1]) and self._facts.keys() >= REQUIRED_FACTS:
-                self.report = self._facts
-            self._facts = None
-        elif self._facts is not None and (fact := _FACT.fullmatch(line)):
-            self._keep(fact[1].decode(), fact[2])
+            self._frame = []
+        elif self._frame is not None and (end := _END.fullmatch(line)):
+            if len(self._frame) == int(end[1]):
+                self.report = _parse_report(b"".join(self._frame)) or self.report
+            self._frame = None
+        elif self._frame is not None and _BASE64.fullmatch(line):
+            self._frame.append(line)
+            if len(self._frame) > _MAX_FRAME_LINES:
+                self._frame = None
 
-    def _keep(self, name: str, encoded: bytes) -> None:
-        assert self._facts is not None
-        self._facts_bytes += len(encoded)
-        if self._facts_bytes > _MAX_REPORT_BYTES:
-            self._facts = None
-            return
-        try:
-            content = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            return  # its absence makes the frame's count wrong
-        self._facts[name] = content.decode("utf-8", "surrogateescape").rstrip("\n")
+
+def _parse_report(encoded: bytes) -> Mapping[str, str] | None:
+    """The facts by name; None when the report is torn or lacks one."""
+    try:
+        text = base64.b64decode(encoded, validate=True).decode("utf-8", "surrogateescape")
+    except binascii.Error:
+        return None
+    facts: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        name, colon, content = line.partition(":")
+        if colon:
+            facts.setdefault(name, []).append(content)
+    return (
+        {name: "\n".join(lines) for name, lines in facts.items()} if facts.keys() >= REQUIRED_FACTS else None
+    )

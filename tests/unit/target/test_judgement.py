@@ -8,17 +8,17 @@ from vmdk2kvm.target.judgement import Judgement, judge
 
 REPORT = {
     "states": "active inactive inactive ",
-    "kernel": "6.1.0-56-amd64",
-    "os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian',
-    "cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=1111 ro quiet",
-    "mountinfo": (
+    "/proc/sys/kernel/osrelease": "6.1.0-56-amd64",
+    "/etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian',
+    "/proc/cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=1111 ro quiet",
+    "/proc/self/mountinfo": (
         "21 26 0:19 / /sys rw,nosuid - sysfs sysfs rw\n"
         "26 1 254:4 / / rw,relatime shared:1 - ext4 /dev/vda4 rw,errors=remount-ro\n"
         "90 26 254:2 / /boot/efi rw,relatime shared:45 - vfat /dev/vda2 rw\n"
         "93 26 0:44 / /my\\040data rw - tmpfs tmpfs rw"
     ),
-    "swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/vda3  partition\t132916\t\t0\t\t-2",
-    "fstab": (
+    "/proc/swaps": "Filename\t\t\t\tType\t\tSize\tUsed\tPriority\n/dev/vda3  partition\t132916\t\t0\t\t-2",
+    "/etc/fstab": (
         "# comment\nUUID=1111 / ext4 errors=remount-ro 0 1\nUUID=22 /boot/efi vfat umask=0077 0 1\n"
         "UUID=33 none swap sw 0 0\ntmpfs /my\\040data tmpfs defaults 0 0\n"
         "/dev/sr0 /media/cdrom0 iso9660 noauto 0 0"
@@ -37,9 +37,12 @@ REPORT = {
     "uptime": "23",
 }
 
+NAMES = {"fstab": "/etc/fstab", "mountinfo": "/proc/self/mountinfo", "swaps": "/proc/swaps"}
+
 
 def judged(bus: BootBus = BootBus.VIRTIO_BLK, **changes: str) -> Judgement:
-    return judge({**REPORT, **{name.replace("_", "-"): value for name, value in changes.items()}}, bus)
+    changed = {NAMES.get(name, name.replace("_", "-")): value for name, value in changes.items()}
+    return judge({**REPORT, **changed}, bus)
 
 
 def test_a_whole_boot_is_a_boot() -> None:
@@ -49,7 +52,7 @@ def test_a_whole_boot_is_a_boot() -> None:
     assert dict(judgement.facts) == {
         "kernel": "6.1.0-56-amd64",
         "os": "Debian GNU/Linux 12 (bookworm)",
-        "cmdline": REPORT["cmdline"],
+        "cmdline": REPORT["/proc/cmdline"],
         "root": "/dev/vda4 ext4",
         "disks": "vda (virtio_blk,virtio-pci)",
         "interface": "ens3 52:54:00:12:34:56 virtio_net 10.0.2.15/24,fe80::5054:ff:fe12:3456/64",
@@ -73,7 +76,7 @@ def test_without_its_default_target_a_guest_has_not_booted(states: str, failure:
 
 
 def test_a_fall_into_emergency_mode_names_what_is_not_mounted() -> None:
-    fstab = REPORT["fstab"] + "\nUUID=9 /data ext4 defaults 0 2"
+    fstab = REPORT["/etc/fstab"] + "\nUUID=9 /data ext4 defaults 0 2"
     judgement = judged(states="inactive active inactive", fstab=fstab)
     assert judgement.detail == "default.target is inactive; /data not active"
 
@@ -97,7 +100,7 @@ def test_root_on_lvm_is_followed_to_its_disks() -> None:
     judgement = judged(
         BootBus.VIRTIO_SCSI,
         block_devices=f"{SCSI}\ndm-0 254:4 dm-0 sda3, -",
-        swaps=REPORT["swaps"].replace("vda3", "dm-1"),
+        swaps=REPORT["/proc/swaps"].replace("vda3", "dm-1"),
         fstab_resolved=REPORT["fstab-resolved"].replace("/dev/vda3", "/dev/dm-1"),
     )
     assert judgement.failure is None
@@ -121,7 +124,7 @@ def test_devices_that_stand_on_each_other_end() -> None:
 
 
 def test_btrfs_has_a_number_of_its_own() -> None:
-    mounts = REPORT["mountinfo"].replace("254:4 / / rw", "0:22 /@ / rw").replace("ext4", "btrfs")
+    mounts = REPORT["/proc/self/mountinfo"].replace("254:4 / / rw", "0:22 /@ / rw").replace("ext4", "btrfs")
     assert judged(mountinfo=mounts).failure is None
 
 
@@ -135,7 +138,7 @@ def test_btrfs_has_a_number_of_its_own() -> None:
 )
 def test_a_local_entry_that_is_not_active_is_a_failure(line: str, resolved: str, missing: str) -> None:
     judgement = judged(
-        fstab=f"{REPORT['fstab']}\n{line}", fstab_resolved=f"{REPORT['fstab-resolved']}\n7\t{resolved}"
+        fstab=f"{REPORT['/etc/fstab']}\n{line}", fstab_resolved=f"{REPORT['fstab-resolved']}\n7\t{resolved}"
     )
     assert judgement.failure is FailureName.FSTAB_NOT_ACTIVE
     assert judgement.detail == missing
@@ -143,14 +146,14 @@ def test_a_local_entry_that_is_not_active_is_a_failure(line: str, resolved: str,
 
 @pytest.mark.parametrize("options", ["noauto", "defaults,nofail,x-systemd.device-timeout=5", "user,noauto"])
 def test_entries_that_need_not_be_active_do_not_count(options: str) -> None:
-    assert judged(fstab=f"{REPORT['fstab']}\nUUID=9 /data ext4 {options} 0 2").failure is None
+    assert judged(fstab=f"{REPORT['/etc/fstab']}\nUUID=9 /data ext4 {options} 0 2").failure is None
 
 
 @pytest.mark.parametrize(
     "line", ["10.0.0.1:/x /net nfs rw 0 0", "//srv/x /net cifs rw 0 0", "UUID=9 /net ext4 _netdev 0 0"]
 )
 def test_a_network_mount_is_a_finding(line: str) -> None:
-    judgement = judged(fstab=f"{REPORT['fstab']}\n{line}")
+    judgement = judged(fstab=f"{REPORT['/etc/fstab']}\n{line}")
     assert judgement.failure is None
     assert [finding.id for finding in judgement.findings] == ["boot-network-mount"]
     assert '"/net"' in judgement.findings[0].message
@@ -158,7 +161,7 @@ def test_a_network_mount_is_a_finding(line: str) -> None:
 
 def test_a_mount_point_behind_a_link_counts() -> None:
     judgement = judged(
-        fstab=f"{REPORT['fstab']}\nUUID=9 /link ext4 defaults 0 2",
+        fstab=f"{REPORT['/etc/fstab']}\nUUID=9 /link ext4 defaults 0 2",
         fstab_resolved=f"{REPORT['fstab-resolved']}\n7\t/dev/vda9\t/boot/efi",
     )
     assert judgement.failure is None
