@@ -1,6 +1,7 @@
 """What bad input gets, from the command itself: one sentence, the next step, the exit code, nothing else."""
 
 import fcntl
+import json
 import os
 import re
 import struct
@@ -197,6 +198,70 @@ def test_a_file_that_is_not_ours_is_not_replaced(tmp_path):
     assert target.read_text() == "somebody's"
     assert vmdk2kvm(*arguments, "--force").returncode == 0
     assert vmdk2kvm(*arguments, "--force").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--to-output", "{folder}/disk-flat.vmdk"),
+        ("--to-output", "{folder}/link/disk-flat.vmdk"),
+        ("--report", "{folder}/disk.vmdk"),
+        ("--to-output", "report.json"),
+        ("--to-output", "../disk/plan.json"),
+        ("--to-output", "boot/disk.qcow2"),
+        ("--to-output", ".vmdk2kvm/disk.qcow2"),
+    ],
+)
+def test_neither_a_source_nor_a_file_of_ours_is_overwritten(tmp_path, flag, value):
+    write(descriptor())(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in ("disk.vmdk", "disk-flat.vmdk")}
+    result = vmdk2kvm(
+        *("local", "--vmdk", tmp_path / "disk.vmdk", "--output-dir", tmp_path / "out", "--force", *NO_GUEST),
+        *(flag, value.format(folder=tmp_path)),
+    )
+    assert_refused(result, 2, Path(value).name)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_another_source_under_the_same_name_is_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write(descriptor())(tmp_path / name)
+
+    def run(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
+        disk = tmp_path / name / "disk.vmdk"
+        return vmdk2kvm("local", "--vmdk", disk, "--output-dir", tmp_path / "out", *NO_GUEST, *flags)
+
+    assert run("a").returncode == 0
+    assert_refused(run("b"), 2, str(tmp_path / "a" / "disk.vmdk"))
+    assert run("b", "--force").returncode == 0
+    assert run("b", "--vm-name", "other").returncode == 0
+
+
+def test_a_finished_vm_is_not_done_again_until_its_result_changes(tmp_path):
+    write(descriptor())(tmp_path)
+    command = [
+        "local",
+        "--vmdk",
+        tmp_path / "disk.vmdk",
+        "--output-dir",
+        tmp_path / "out",
+        "--json",
+        *NO_GUEST,
+    ]
+
+    def convert_status() -> str:
+        stages = json.loads(vmdk2kvm(*command).stdout)["stages"]
+        return next(stage["status"] for stage in stages if stage["name"] == "convert")
+
+    image = tmp_path / "out" / "disk" / "disk-disk0.qcow2"
+    assert [convert_status(), convert_status()] == ["ok", "reused"]
+    image.write_bytes(image.read_bytes() + b"x")
+    assert [convert_status(), convert_status()] == ["ok", "reused"]
+    with (tmp_path / "disk-flat.vmdk").open("r+b") as file:
+        file.write(b"a source that changed")
+    assert [convert_status(), convert_status()] == ["ok", "reused"]
 
 
 @pytest.mark.appliance

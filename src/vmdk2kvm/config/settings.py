@@ -114,7 +114,7 @@ class Settings(BaseModel):
     image: Annotated[
         _Paths, Flag(group=Group.SOURCE, commands=_WITH_IMAGES, metavar="IMAGE", positional=True)
     ] = Field((), description="a finished disk image (qcow2, raw or vdi); all disks of one machine")
-    vm_name: Annotated[_Text | None, Flag(group=Group.SOURCE, commands=_MIGRATE, metavar="NAME")] = Field(
+    vm_name: Annotated[_Text | None, Flag(group=Group.SOURCE, commands=_TEST_BOOT, metavar="NAME")] = Field(
         None, description="the VM's name; without it, the name of its first disk"
     )
     allow_external_extents: Annotated[StrictBool, Flag(group=Group.SOURCE, commands=_READ_SOURCE)] = Field(

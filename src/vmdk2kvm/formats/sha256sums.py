@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Mapping
 
+FILE_NAME = "SHA256SUMS"
+
 _LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped: char for char, escaped in _ESCAPES.items()}

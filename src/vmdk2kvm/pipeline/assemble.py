@@ -33,5 +33,5 @@ def look_into(run: Context, session: GuestSession) -> Inspected:
 @contextmanager
 def opened(run: Context, overlays: Sequence[Path]) -> Iterator[GuestSession]:
     """All disks of one guest in one appliance."""
-    with open_guest(overlays, scratch=run.folder.tmp, accelerator=probe()) as session:
+    with open_guest(overlays, scratch=run.folder.tmp, accelerator=accelerator(run)) as session:
         yield session

@@ -1,10 +1,8 @@
 """What every step of one VM's run shares: settings, folder, listener and clock."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from vmdk2kvm.config.settings import Settings
-from vmdk2kvm.errors import UsageError
 from vmdk2kvm.fixes.catalog import FixOptions, chosen
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.model.progress import Note
@@ -19,6 +17,7 @@ class Context:
     folder: VmFolder
     timeline: Timeline
     listener: Listener
+    said: set[str] = field(default_factory=set)
 
     def wants(self, stage: StageName) -> bool:
         if stage is StageName.VALIDATE:
@@ -26,7 +25,10 @@ class Context:
         return stage in self.settings.stages
 
     def note(self, text: str) -> None:
-        self.listener(Note(text=text))
+        """Say it once a run."""
+        if text not in self.said:
+            self.said.add(text)
+            self.listener(Note(text=text))
 
     @property
     def fixes(self) -> tuple[Fix, ...]:
@@ -40,17 +42,3 @@ def fix_options(settings: Settings) -> FixOptions:
         no_regen_initramfs=settings.no_regen_initramfs,
         skip=frozenset(settings.skip_fix),
     )
-
-
-def target_paths(settings: Settings, folder: VmFolder) -> tuple[Path, ...]:
-    """Where each disk ends up. Raises UsageError for a name that is a source disk's."""
-    names = settings.to_output or tuple(
-        Path(f"{folder.name}-disk{index}.{settings.out_format.suffix}") for index in range(len(settings.vmdk))
-    )
-    paths = tuple(folder.path / name for name in names)
-    for path in paths:
-        if path.resolve() in {source.resolve() for source in settings.vmdk}:
-            raise UsageError(
-                f'"{path}" is a source disk, which is never written.', hint="choose another name."
-            )
-    return paths

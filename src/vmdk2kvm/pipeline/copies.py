@@ -1,15 +1,13 @@
 """CONVERT, or what an earlier run recorded of it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from vmdk2kvm.errors import OutputNotWritable
 from vmdk2kvm.formats import plain
 from vmdk2kvm.model.disk import Overlay, TargetDisk
 from vmdk2kvm.model.report import StageName
 from vmdk2kvm.pipeline.context import Context
+from vmdk2kvm.pipeline.outputs import Outputs
 from vmdk2kvm.pipeline.records import (
     Record,
     drop_record,
@@ -20,17 +18,16 @@ from vmdk2kvm.pipeline.records import (
     write_record,
 )
 from vmdk2kvm.stages import convert
-from vmdk2kvm.tools import whole_file
 
 
-def convert_fingerprint(run: Context, repaired: str, targets: Sequence[Path]) -> str:
+def convert_fingerprint(run: Context, repaired: str, outputs: Outputs) -> str:
     settings = run.settings
     return fingerprint(
         repaired,
         settings.out_format.value,
         settings.compress,
         settings.checksum,
-        [str(path) for path in targets],
+        [str(path) for path in outputs.targets],
     )
 
 
@@ -58,17 +55,15 @@ def reuse(run: Context, copied: Copied) -> tuple[TargetDisk, ...]:
     return copied.disks
 
 
-def copy(
-    run: Context, overlays: Sequence[Overlay], targets: Sequence[Path], wanted: str
-) -> tuple[TargetDisk, ...]:
-    """Write the images. A file that no run of this VM wrote is not replaced without --force."""
-    drop_record(run.folder.records, StageName.CONVERT)
-    _claim(run, targets)
+def copy(run: Context, overlays: Sequence[Overlay], outputs: Outputs, wanted: str) -> tuple[TargetDisk, ...]:
+    """Write the images; what was proven of older ones does not count any more."""
+    for stage in (StageName.CONVERT, StageName.VALIDATE):
+        drop_record(run.folder.records, stage)
     settings = run.settings
     with run.timeline.stage(StageName.CONVERT):
         converted = convert.run(
             overlays,
-            targets,
+            outputs.targets,
             format=settings.out_format,
             compress=settings.compress,
             checksum=settings.checksum,
@@ -80,32 +75,7 @@ def copy(
         stage=StageName.CONVERT,
         fingerprint=wanted,
         result=plain.write(Copied(disks=converted.disks, seconds=seconds)),
-        files=tuple(mark(disk.path) for disk in converted.disks),
+        files=tuple(mark(path) for path in (*outputs.targets, *outputs.sums)),
     )
     write_record(run.folder.records, record)
     return converted.disks
-
-
-def _claim(run: Context, targets: Sequence[Path]) -> None:
-    """Note, before the first byte, which names are ours: a killed run must recognise its own files."""
-    claimed = _claimed(run)
-    names = [str(path) for path in targets]
-    for path, name in zip(targets, names, strict=True):
-        if path.exists() and name not in claimed and not run.settings.force:
-            raise OutputNotWritable(
-                f'"{path}" is there already and is not a result of this VM.',
-                hint="move it away, choose another to_output, or replace it with --force.",
-                path=path,
-            )
-    whole_file.write(_claims(run), json.dumps(sorted(claimed | set(names))))
-
-
-def _claimed(run: Context) -> set[str]:
-    try:
-        return set(json.loads(_claims(run).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        return set()
-
-
-def _claims(run: Context) -> Path:
-    return run.folder.records / "targets.json"

@@ -1,8 +1,9 @@
 """The report of a run as it grows; whichever way the run ends, it can be written."""
 
 import contextlib
+from pathlib import Path
 
-from vmdk2kvm.errors import OutputError, Vmdk2KvmError
+from vmdk2kvm.errors import Cancelled, OutputError, Vmdk2KvmError
 from vmdk2kvm.model.disk import TargetDisk
 from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
@@ -15,13 +16,12 @@ from vmdk2kvm.pipeline.report import write_reports
 class Draft:
     def __init__(self, run: Context) -> None:
         self._run = run
-        self._error: Vmdk2KvmError | None = None
         self._findings: list[Finding] = []
         self.guest: GuestOs | None = None
         self.plan: Plan | None = None
         self.disks: tuple[TargetDisk, ...] = ()
         self.boot: BootEvidence | None = None
-        self.proof_key = ""  # fingerprint of what a boot test would prove
+        self.extra: Path | None = None  # where else the report goes, once that is known to be harmless
         self.status = RunStatus.OK
 
     def add(self, *findings: Finding) -> None:
@@ -31,11 +31,16 @@ class Draft:
                 self._findings.append(finding)
                 self._run.listener(Found(finding=finding))
 
-    def fail(self, error: Vmdk2KvmError) -> None:
+    def fail(self, error: BaseException) -> None:
         self.status = RunStatus.FAILED
-        self._findings.append(
-            Finding(id="run-failed", level=Level.ERROR, message=error.message, remedy=error.hint)
-        )
+        if isinstance(error, KeyboardInterrupt):
+            error = Cancelled()
+        if isinstance(error, Vmdk2KvmError):
+            message, remedy = error.message, error.hint
+        else:
+            message = f'the run ended in an internal error, "{type(error).__name__}".'
+            remedy = "report it with the log in .vmdk2kvm/log."
+        self._findings.append(Finding(id="run-failed", level=Level.ERROR, message=message, remedy=remedy))
 
     def report(self) -> Report:
         return Report(
@@ -50,7 +55,7 @@ class Draft:
         )
 
     def write(self) -> None:
-        write_reports(self.report(), self._run.folder.path, extra=self._run.settings.report)
+        write_reports(self.report(), self._run.folder.path, extra=self.extra)
 
     def write_if_possible(self) -> None:
         """A run that failed because nothing can be written cannot write why, either."""

@@ -7,23 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmdk2kvm.config.settings import Settings
-from vmdk2kvm.errors import Cancelled, UsageError, Vmdk2KvmError
+from vmdk2kvm.errors import UsageError
 from vmdk2kvm.fixes.catalog import chosen
-from vmdk2kvm.formats import plan_json
-from vmdk2kvm.guest.protocol import GuestSession
-from vmdk2kvm.model.choices import FlattenMode, OnBootFailure
+from vmdk2kvm.formats import plain, plan_json
+from vmdk2kvm.model.choices import OnBootFailure
 from vmdk2kvm.model.disk import DiskView
 from vmdk2kvm.model.plan import Plan
-from vmdk2kvm.model.report import BootEvidence, Finding, Level, Report, RunStatus, StageName, Verdict
+from vmdk2kvm.model.report import Finding, Level, Report, RunStatus, StageName, Verdict
 from vmdk2kvm.pipeline import assemble, copies, proof, repair
-from vmdk2kvm.pipeline.context import Context, fix_options, target_paths
+from vmdk2kvm.pipeline.context import Context, fix_options
 from vmdk2kvm.pipeline.draft import Draft
-from vmdk2kvm.pipeline.records import drop_record
+from vmdk2kvm.pipeline.outputs import Outputs, claim, extra_report, holds_a_migration, outputs_of
+from vmdk2kvm.pipeline.records import (
+    Record,
+    drop_record,
+    fingerprint,
+    mark,
+    read_record,
+    still_there,
+    write_record,
+)
+from vmdk2kvm.pipeline.repair import Repaired
 from vmdk2kvm.pipeline.timeline import Listener, Timeline
 from vmdk2kvm.pipeline.vm_folder import open_folder, vm_name
 from vmdk2kvm.stages import fetch, flatten
 from vmdk2kvm.stages import validate as validate_stage
 from vmdk2kvm.stages.inspect import Inspected
+from vmdk2kvm.stages.validate import Validated
 from vmdk2kvm.tools import whole_file
 
 
@@ -39,34 +49,42 @@ def migrate(settings: Settings, listener: Listener) -> Report:
     The report is written whichever way the run ends.
     """
     with _opened(settings, listener) as run, _reported(run) as draft:
-        targets = target_paths(settings, run.folder)
+        views = _fetch_and_flatten(run, run.folder.overlay)
+        outputs = outputs_of(run)
+        claim(run, views, outputs)
+        draft.extra = extra_report(run, views, outputs.images)
         if settings.force:
             _forget(run)
-        views = _fetch_and_flatten(run)
-        if run.wants(StageName.INSPECT) or run.wants(StageName.CONVERT):
-            _repair_and_convert(run, draft, views, targets)
+        _materialize(run, views, outputs)
+        copy_key = _repair_and_convert(run, draft, views, outputs)
         repair.drop_overlays(run)
         if run.wants(StageName.VALIDATE):
-            _prove(run, draft)
+            _prove(run, draft, copy_key)
     return draft.report()
 
 
 def plan(settings: Settings, listener: Listener) -> Planned:
     """The exact changes, into plan.json and the report; source and guest stay as they are."""
+    if not {StageName.FETCH, StageName.FLATTEN, StageName.INSPECT, StageName.FIX} <= set(settings.stages):
+        raise UsageError(
+            "there is nothing to plan, because stages: leaves out what finds the repairs.",
+            hint="name fetch, flatten, inspect and fix in stages, or leave stages out.",
+        )
     with _opened(settings, listener, keep_state=False) as run, _reported(run) as draft:
-        repaired = repair.only_plan(run, _fetch_and_flatten(run))
+        views = _fetch_and_flatten(run, run.folder.tmp)
+        draft.extra = extra_report(run, views, ())
+        repaired = repair.only_plan(run, views)
         _take(run, draft, repaired)
     return Planned(plan=repaired.plan, report=draft.report())
 
 
 def inspect(settings: Settings, listener: Listener) -> Inspected:
     """What is in the disks, and a forecast; nothing is left behind."""
-    made = [path for path in (settings.output_dir, *settings.output_dir.parents) if not path.exists()]
-    with _opened(settings, listener, keep_state=False) as run:
-        with run.timeline.stage(StageName.INSPECT), _throwaway(run) as session:
-            inspected = assemble.look_into(run, session)
-    _remove_empty(run.folder.path, *made)
-    return inspected
+    settings = settings.model_copy(update={"stages": tuple(StageName)})
+    with _leaving_no_folder(settings), _opened(settings, listener, keep_state=False) as run:
+        overlays = _overlays_to_look_into(run)
+        with run.timeline.stage(StageName.INSPECT), assemble.opened(run, overlays) as session:
+            return assemble.look_into(run, session)
 
 
 def validate(settings: Settings, listener: Listener) -> Report:
@@ -75,22 +93,32 @@ def validate(settings: Settings, listener: Listener) -> Report:
         raise UsageError(
             "no image is named.", hint="give the disk images of one machine, the boot disk first."
         )
-    with _opened(settings, listener) as run, _reported(run) as draft:
-        validated = proof.boot(run, proof.probe_images(settings.image))
-        draft.add(*validated.findings)
-        _judge(run, draft, validated.boot)
+    with _opened(settings, listener) as run:
+        if holds_a_migration(run):
+            raise UsageError(
+                f'"{run.folder.path}" holds a migration and its evidence.',
+                hint="give this test a name of its own with --vm-name, or another --output-dir.",
+            )
+        with _reported(run) as draft:
+            draft.extra = extra_report(run, (), settings.image)
+            _judge(run, draft, proof.boot(run, proof.probe_images(settings.image)))
+            if draft.boot is None or draft.boot.verdict is Verdict.NOT_RUN:
+                draft.status = RunStatus.FAILED  # to prove a boot is all that was asked for
     return draft.report()
 
 
 @contextmanager
 def _opened(settings: Settings, listener: Listener, *, keep_state: bool = True) -> Iterator[Context]:
+    chosen(fix_options(settings))  # a fix that is not there is told before any work
+    with open_folder(_folder_of(settings), keep_state=keep_state) as folder:
+        yield Context(settings=settings, folder=folder, timeline=Timeline(listener), listener=listener)
+
+
+def _folder_of(settings: Settings) -> Path:
     disks = settings.vmdk or settings.image
     if not disks:
         raise UsageError("no disk is named.", hint="give each disk of the VM with --vmdk FILE.")
-    chosen(fix_options(settings))  # a fix that is not there is told before any work
-    folder = settings.output_dir / vm_name(settings.vm_name, disks[0])
-    with open_folder(folder, keep_state=keep_state) as opened:
-        yield Context(settings=settings, folder=opened, timeline=Timeline(listener), listener=listener)
+    return settings.output_dir / vm_name(settings.vm_name, disks[0])
 
 
 @contextmanager
@@ -99,49 +127,67 @@ def _reported(run: Context) -> Iterator[Draft]:
     draft = Draft(run)
     try:
         yield draft
-    except Vmdk2KvmError as error:
+    except BaseException as error:
         draft.fail(error)
-        draft.write_if_possible()
-        raise
-    except KeyboardInterrupt:
-        draft.fail(Cancelled())
         draft.write_if_possible()
         raise
     draft.write()
 
 
+@contextmanager
+def _leaving_no_folder(settings: Settings) -> Iterator[None]:
+    """Remove the folders that had to be made, the VM's own and those above it."""
+    folder = _folder_of(settings)
+    with whole_file.translated(folder):
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
 def _forget(run: Context) -> None:
-    for stage in (StageName.FIX, StageName.CONVERT, StageName.VALIDATE):
+    for stage in (StageName.FLATTEN, StageName.FIX, StageName.CONVERT, StageName.VALIDATE):
         drop_record(run.folder.records, stage)
 
 
-def _fetch_and_flatten(run: Context) -> tuple[DiskView, ...]:
+def _fetch_and_flatten(run: Context, scratch: Path) -> tuple[DiskView, ...]:
     settings = run.settings
     with run.timeline.stage(StageName.FETCH):
         fetched = fetch.run(settings.vmdk, allow_external_extents=settings.allow_external_extents)
     if not run.wants(StageName.FLATTEN):
         return ()
     with run.timeline.stage(StageName.FLATTEN):
-        run.folder.overlay.mkdir(exist_ok=True)
-        flattened = flatten.run(fetched, run.folder.overlay)
-        if settings.flatten is FlattenMode.MATERIALIZE:
-            _materialize(run, flattened.views)
-    return flattened.views
+        scratch.mkdir(exist_ok=True)
+        return flatten.run(fetched, scratch).views
 
 
-def _materialize(run: Context, views: Sequence[DiskView]) -> None:
-    suffix = run.settings.out_format.suffix
-    for view in views:
-        path = run.folder.path / f"{run.folder.name}-disk{view.index}-flattened.{suffix}"
-        flatten.materialize(view, path, run.listener, format=run.settings.out_format)
+def _materialize(run: Context, views: Sequence[DiskView], outputs: Outputs) -> None:
+    """The flattened disks as files, where they are wanted and not there yet."""
+    files = [[plain.write(file) for file in view.files] for view in views]
+    wanted = fingerprint(files, [str(path) for path in outputs.flattened])
+    found = read_record(run.folder.records, StageName.FLATTEN, wanted)
+    if not outputs.flattened or (found is not None and still_there(found.files)):
+        return
+    with run.timeline.stage(StageName.FLATTEN):
+        for view, path in zip(views, outputs.flattened, strict=True):
+            flatten.materialize(view, path, run.listener, format=run.settings.out_format)
+    marks = tuple(mark(path) for path in outputs.flattened)
+    record = Record(stage=StageName.FLATTEN, fingerprint=wanted, result={}, files=marks)
+    write_record(run.folder.records, record)
 
 
-def _repair_and_convert(
-    run: Context, draft: Draft, views: tuple[DiskView, ...], targets: Sequence[Path]
-) -> None:
-    """What an earlier run repaired and copied from the same inputs counts; the rest is done."""
+def _repair_and_convert(run: Context, draft: Draft, views: tuple[DiskView, ...], outputs: Outputs) -> str:
+    """What an earlier run repaired and copied from the same inputs counts; the rest is done.
+
+    Returns the fingerprint of the copy.
+    """
     repair_key = repair.repair_fingerprint(run, views)
-    copy_key = copies.convert_fingerprint(run, repair_key, targets)
+    copy_key = copies.convert_fingerprint(run, repair_key, outputs)
+    if not (run.wants(StageName.INSPECT) or run.wants(StageName.CONVERT)):
+        return copy_key
     repaired = repair.recorded(run, views, repair_key)
     copied = copies.recorded(run, copy_key) if repaired is not None else None
     if repaired is None or not (copied or repaired.is_intact):
@@ -151,27 +197,27 @@ def _repair_and_convert(
     _take(run, draft, repaired)
     if run.wants(StageName.CONVERT):
         draft.disks = (
-            copies.reuse(run, copied) if copied else copies.copy(run, repaired.overlays, targets, copy_key)
+            copies.reuse(run, copied) if copied else copies.copy(run, repaired.overlays, outputs, copy_key)
         )
-    draft.proof_key = proof.proof_fingerprint(run, copy_key)
+    return copy_key
 
 
-def _prove(run: Context, draft: Draft) -> None:
-    evidence = proof.recorded(run, draft.proof_key)
-    if evidence is None:
+def _prove(run: Context, draft: Draft, copy_key: str) -> None:
+    proof_key = proof.proof_fingerprint(run, copy_key, draft.disks)
+    validated = proof.recorded(run, proof_key)
+    if validated is None:
         images = tuple((disk.path, disk.format) for disk in draft.disks)
         validated = proof.boot(run, images, fixes=run.fixes if run.wants(StageName.FIX) else ())
-        evidence = validated.boot
-        draft.add(*validated.findings)
-        if evidence.verdict is Verdict.BOOTED:
-            proof.record(run, draft.proof_key, evidence)
-    _judge(run, draft, evidence)
+        if validated.boot.verdict is Verdict.BOOTED:
+            proof.record(run, proof_key, validated)
+    _judge(run, draft, validated)
 
 
-def _judge(run: Context, draft: Draft, boot: BootEvidence) -> None:
+def _judge(run: Context, draft: Draft, validated: Validated) -> None:
     """A failed boot test fails the run, unless on_boot_failure says to warn only."""
+    boot = validated.boot
     draft.boot = boot
-    draft.add(*boot.findings)
+    draft.add(*validated.findings)
     if boot.verdict is not Verdict.FAILED:
         return
     stop = run.settings.on_boot_failure is OnBootFailure.STOP
@@ -188,26 +234,15 @@ def _judge(run: Context, draft: Draft, boot: BootEvidence) -> None:
         draft.status = RunStatus.FAILED
 
 
-def _take(run: Context, draft: Draft, repaired: repair.Repaired) -> None:
+def _take(run: Context, draft: Draft, repaired: Repaired) -> None:
     draft.guest, draft.plan = repaired.os, repaired.plan
     draft.add(*repaired.findings)
     whole_file.write(run.folder.plan, plan_json.render(repaired.plan))
 
 
-@contextmanager
-def _throwaway(run: Context) -> Iterator[GuestSession]:
-    """The guest in --vmdk disks or in finished images, on overlays that are dropped."""
+def _overlays_to_look_into(run: Context) -> Sequence[Path]:
+    """Throwaway overlays over the --vmdk disks, or over finished images."""
     if run.settings.image:
-        images = proof.probe_images(run.settings.image)
-        overlays = validate_stage.create_overlays(images, run.folder.tmp)
-    else:
-        overlays = tuple(overlay.path for overlay in repair.fresh_overlays(run, _fetch_and_flatten(run)))
-    with assemble.opened(run, overlays) as session:
-        yield session
-    repair.drop_overlays(run)
-
-
-def _remove_empty(*folders: Path) -> None:
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        return validate_stage.create_overlays(proof.probe_images(run.settings.image), run.folder.tmp)
+    views = _fetch_and_flatten(run, run.folder.tmp)
+    return [overlay.path for overlay in repair.fresh_overlays(views, run.folder.tmp)]

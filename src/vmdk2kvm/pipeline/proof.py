@@ -9,14 +9,14 @@ from vmdk2kvm.formats import plain
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.changes import PlannedChange
-from vmdk2kvm.model.disk import OutputFormat
+from vmdk2kvm.model.disk import OutputFormat, TargetDisk
 from vmdk2kvm.model.guest_os import Firmware, GuestOs
-from vmdk2kvm.model.report import BootEvidence, Finding, Level, StageName
+from vmdk2kvm.model.report import Finding, Level, StageName
 from vmdk2kvm.pipeline import assemble
 from vmdk2kvm.pipeline.context import Context
-from vmdk2kvm.pipeline.records import Record, fingerprint, read_record, write_record
+from vmdk2kvm.pipeline.records import Record, fingerprint, mark, read_record, still_there, write_record
 from vmdk2kvm.stages import validate
-from vmdk2kvm.stages.validate import Placed
+from vmdk2kvm.stages.validate import Placed, Validated
 
 Image = tuple[Path, OutputFormat]
 
@@ -26,31 +26,35 @@ def probe_images(paths: Sequence[Path]) -> tuple[Image, ...]:
     return tuple((path, validate.probe_image(path)) for path in paths)
 
 
-def proof_fingerprint(run: Context, copied: str) -> str:
+def proof_fingerprint(run: Context, copied: str, disks: Sequence[TargetDisk]) -> str:
+    """The images as they lie there: a copy made anew has to prove itself anew."""
     settings = run.settings
-    return fingerprint(copied, settings.boot_bus.value, settings.uefi, settings.timeout)
+    marks = [plain.write(mark(disk.path)) for disk in disks]
+    return fingerprint(copied, marks, settings.boot_bus.value, settings.uefi, settings.timeout)
 
 
-def recorded(run: Context, wanted: str) -> BootEvidence | None:
+def recorded(run: Context, wanted: str) -> Validated | None:
     record = read_record(run.folder.records, StageName.VALIDATE, wanted)
-    if record is None or not all((run.folder.path / name).exists() for name in record.result["evidence"]):
+    if record is None or not still_there(record.files):
         return None
     try:
-        evidence: BootEvidence = plain.read(BootEvidence, record.result)
+        validated: Validated = plain.read(Validated, record.result)
     except (ValueError, KeyError, TypeError):
         return None
-    run.timeline.reused(StageName.VALIDATE, evidence.seconds)
-    return evidence
+    run.timeline.reused(StageName.VALIDATE, validated.boot.seconds)
+    return validated
 
 
-def record(run: Context, wanted: str, evidence: BootEvidence) -> None:
+def record(run: Context, wanted: str, validated: Validated) -> None:
+    files = tuple(mark(run.folder.path / name) for name in validated.boot.evidence)
+    result = plain.write(validated)
     write_record(
         run.folder.records,
-        Record(stage=StageName.VALIDATE, fingerprint=wanted, result=plain.write(evidence)),
+        Record(stage=StageName.VALIDATE, fingerprint=wanted, result=result, files=files),
     )
 
 
-def boot(run: Context, images: Sequence[Image], *, fixes: Sequence[Fix] = ()) -> validate.Validated:
+def boot(run: Context, images: Sequence[Image], *, fixes: Sequence[Fix] = ()) -> Validated:
     """Boot `images` on throwaway overlays. With `fixes`, planning them again must find nothing to do."""
     settings = run.settings
     with run.timeline.stage(StageName.VALIDATE):

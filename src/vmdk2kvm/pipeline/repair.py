@@ -88,7 +88,7 @@ def tell_reused(run: Context, repaired: Repaired) -> None:
 def repair(run: Context, views: tuple[DiskView, ...], wanted: str) -> Repaired:
     """The overlays are the transaction: they start empty, whatever an interrupted run left."""
     drop_record(run.folder.records, StageName.FIX)
-    overlays = fresh_overlays(run, views)
+    overlays = fresh_overlays(views, run.folder.overlay)
     if run.wants(StageName.INSPECT):
         repaired = _in_one_appliance(run, overlays)
     else:
@@ -97,10 +97,10 @@ def repair(run: Context, views: tuple[DiskView, ...], wanted: str) -> Repaired:
     return repaired
 
 
-def fresh_overlays(run: Context, views: tuple[DiskView, ...]) -> tuple[Overlay, ...]:
-    for path in run.folder.overlay.glob("*-overlay.qcow2"):
+def fresh_overlays(views: tuple[DiskView, ...], scratch: Path) -> tuple[Overlay, ...]:
+    for path in scratch.glob("*-overlay.qcow2"):
         path.unlink()
-    return flatten.create_overlays(views, run.folder.overlay)
+    return flatten.create_overlays(views, scratch)
 
 
 def drop_overlays(run: Context) -> None:
@@ -142,11 +142,10 @@ def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManag
 
 def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
     """The plan, with nothing applied; the overlays are thrown away."""
-    overlays = fresh_overlays(run, views)
+    overlays = fresh_overlays(views, run.folder.tmp)
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
         inspected = assemble.look_into(run, session)
         plan = plan_fixes(run.fixes, session, inspected.os)
-    drop_overlays(run)
     return Repaired(overlays=(), os=inspected.os, plan=plan, findings=plan.findings)
 
 

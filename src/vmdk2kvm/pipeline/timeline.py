@@ -44,5 +44,6 @@ class Timeline:
         self._results[name] = StageResult(name=name, status=StageStatus.FAILED, seconds=seconds)
 
     def _end(self, name: StageName, status: StageStatus, seconds: float) -> None:
-        self._results[name] = StageResult(name=name, status=status, seconds=round(seconds, 3))
+        earlier = self._results[name].seconds if name in self._results else 0.0
+        self._results[name] = StageResult(name=name, status=status, seconds=round(earlier + seconds, 3))
         self._listener(StageEnded(stage=name, status=status, seconds=seconds))

@@ -80,8 +80,8 @@ def open_folder(path: Path, *, keep_state: bool = True) -> Iterator[VmFolder]:
     Raises FolderLocked, OutputNotWritable, OutputFull.
     """
     folder = VmFolder(path=path)
-    had_state = folder.state.exists()
     with whole_file.translated(path):
+        had_state = folder.state.exists()
         folder.state.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -30,6 +30,12 @@ def reserve(target: Path) -> None:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
 
 
+def probe(target: Path) -> None:
+    """Whether a file could be written there. Raises OutputNotWritable, OutputFull."""
+    reserve(target)
+    part_of(target).unlink()
+
+
 @contextmanager
 def appearing(target: Path) -> Iterator[Path]:
     """Give the path to write to; at the end it is synced and renamed, after an error removed.
