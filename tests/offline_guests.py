@@ -24,7 +24,7 @@ from vmdk2kvm.tools.accelerator import probe
 from vmdk2kvm.tools.run import run
 
 _SCSI = re.compile(r"^scsi=(\d+:\d+):(\d+):(\d+)$", re.MULTILINE)
-_DM_NAME = re.compile(r"^dm_name=(\S+)$", re.MULTILINE)
+_MAPPED = re.compile(r"^dm_name=(\S+)\ndm_uuid=.*$", re.MULTILINE)
 
 
 class _FewDisks(Appliance):
@@ -40,7 +40,7 @@ class _FewDisks(Appliance):
         if script is not appliance_devices.SCRIPT:
             return result
         text = _SCSI.sub(self._renumbered, result.text)
-        return ShellResult(status=result.status, output=_DM_NAME.sub(self._hidden, text).encode())
+        return ShellResult(status=result.status, output=_MAPPED.sub(self._hidden, text).encode())
 
     def _renumbered(self, match: re.Match[str]) -> str:
         shown = self._disks.get(int(match[2]), 9999)
@@ -48,7 +48,7 @@ class _FewDisks(Appliance):
 
     def _hidden(self, match: re.Match[str]) -> str:
         ours = match[1].startswith(tuple(f"{group}-" for group in self._groups))
-        return match[0] if ours else f"{match[0]}\ndm_uuid=hidden"
+        return match[0] if ours else f"dm_name={match[1]}\ndm_uuid=LVM-hidden"
 
 
 class Shelf:

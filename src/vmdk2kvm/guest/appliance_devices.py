@@ -36,7 +36,8 @@ for path in /sys/class/block/*; do
     fi
     names="$names /dev/$name"
 done
-blkid -p -o export $names 2>/dev/null
+# one by one: given several, blkid stops at the first that holds nothing it knows
+for name in $names; do blkid -p -o export "$name" 2>/dev/null; echo; done
 true
 """
 

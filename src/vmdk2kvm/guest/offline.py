@@ -67,8 +67,12 @@ def _launch(
         handle.launch()
     except RuntimeError as error:
         handle.close()
+        log.debug("libguestfs: %s", error)
         raise ToolFailed(
-            ("libguestfs",), 1, str(error), hint="run `libguestfs-test-tool`; it says what is missing."
+            ("libguestfs",),
+            1,
+            f"its appliance does not start: {str(error).partition(chr(10))[0]}",
+            hint="run `libguestfs-test-tool`; it says what is missing.",
         ) from error
     return handle
 
