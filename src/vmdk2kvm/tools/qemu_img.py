@@ -76,7 +76,8 @@ def convert(
 
     Raises ToolFailed, OutputFull, OutputNotWritable, and Cancelled once `stop` is set.
     """
-    argv = ["convert", "-p", "-O", format.value]
+    # -W: clusters may land a few MiB out of order; a tenth to a fifth faster on a fresh file
+    argv = ["convert", "-p", "-W", "-O", format.value]
     if compress:
         argv.append("-c")
     argv = ["qemu-img", *argv, *_named(source), str(path)]
