@@ -12,7 +12,7 @@ from vmdk2kvm.formats.machine_code import ELF_HEADER_BYTES, elf_machine
 from vmdk2kvm.guest.inspection_boot import detect_firmware, esp_mountpoints, find_boot_loaders
 from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
 from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
-from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in
+from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in, names_used
 from vmdk2kvm.guest.inspection_roots import find_root
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
 from vmdk2kvm.model.guest_os import BootLoader, GuestOs, Mount, OsFamily, Space
@@ -23,6 +23,7 @@ _NAMING_FILES = (
     "/etc/default/grub",
     "/etc/default/grub.d/*",
     "/etc/kernel/cmdline",
+    "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
     "/etc/dracut.conf",
     "/etc/dracut.conf.d/*",
@@ -63,7 +64,8 @@ def inspect(session: GuestSession) -> GuestOs:
     session.unmount_all()
     devices = session.block_devices()
     root = find_root(session, devices)
-    names = SourceNames(devices, names_in(root.fstab or ""))
+    fstab = root.fstab or ""
+    names = SourceNames(devices, names_in(fstab), names_used(fstab))
     mounts = (mount_root(session, root, devices), *mount_rest(session, names, root))
     return _read(session, devices, mounts, before=None)
 

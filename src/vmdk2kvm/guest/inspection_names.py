@@ -17,10 +17,20 @@ from vmdk2kvm.model.guest_os import DeviceNames, FileSystem
 _NAMES = re.compile(r"/dev/disk/by-[a-z]+/[^\s/\"',;]+|/dev/[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.+:-]+)*", re.ASCII)
 _BEFORE_COLON = re.compile(r"(/dev/.+?-part[0-9]+|/dev/[^:]+):")  # "/dev/sda3:cryptroot"
 
+# What names no disk: comments, lines of GRUB's device.map, optical and floppy drives (Linux called an
+# IDE one /dev/hdc).
+_ASIDE = re.compile(
+    r"(?:^|[ \t])#.*|^[ \t]*\([a-z]+[0-9]+\).*|^.*(?:iso9660|udf|cdrom|dvd|floppy).*", re.MULTILINE
+)
+
 _LETTERED = re.compile(r"/dev/(?:s|h|v|xv)d([a-z]{1,3})([0-9]{0,4})")
+_FAMILY = re.compile(
+    r"/dev/(sd|hd|vd|xvd)[a-z]{1,3}[0-9]{0,4}|/dev/(nvme)[0-9]+n[0-9]+(?:p[0-9]+)?|/dev/(cciss)/.+"
+)
 _NVME = re.compile(r"/dev/nvme([0-9]{1,4})n([0-9]{1,4})(?:p([0-9]{1,4}))?")
 _CCISS = re.compile(r"/dev/cciss/c[0-9]+d([0-9]{1,4})(?:p([0-9]{1,4}))?")
 _LINKED = re.compile(r"/dev/disk/(by-path|by-id)/(.+?)(?:-part([0-9]{1,4}))?")
+_PART_AND_MORE = re.compile(r"-part[0-9]+:")  # "…-part5:cryptroot"
 _TAGGED = re.compile(r"(UUID|LABEL|PARTUUID|PARTLABEL)=(.*)")
 _BY_TAG = re.compile(r"/dev/disk/by-(uuid|label|partuuid|partlabel)/(.+)")
 _UDEV_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
@@ -28,6 +38,8 @@ _UDEV_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _SCSI_PLACE = re.compile(r"(.+)-scsi-[0-9]+:[0-9]+:([0-9]{1,4}):([0-9]{1,4})")
 _COUNTED_PLACE = re.compile(r"(.+-(?:ata|nvme))-([0-9]{1,4})(?:\.0)?")  # counted from 1
 _PHY_PLACE = re.compile(r"(.+)-sas-phy([0-9]{1,4})-lun-0")
+# One disk has several by-id names; these hold its serial (NAA), each in its own way.
+_SERIAL = re.compile(r"(?:wwn-0x|scsi-3|scsi-S.+_)([0-9a-f]{16,32})")
 _CONTROLLER_UNIT = 7  # of a SCSI bus: the controller itself, never a disk
 
 
@@ -40,14 +52,22 @@ class _Place:
 
 
 class SourceNames:
-    """Answers for one guest. `seen` are the by-path names that occur in it."""
+    """Answers for one guest. `seen` are the names that occur in it, `used` those of its disks that
+    are in force (`names_used`; None: all of `seen`)."""
 
-    def __init__(self, devices: Iterable[BlockDevice], seen: Iterable[str] = ()) -> None:
+    def __init__(
+        self, devices: Iterable[BlockDevice], seen: Iterable[str] = (), used: Iterable[str] | None = None
+    ) -> None:
+        seen = tuple(seen)
+        used = seen if used is None else tuple(used)
         self.devices = tuple(devices)
         self._by_device = {device.device: device for device in self.devices}
         self._disk_count = sum(device.kind is BlockKind.DISK for device in self.devices)
         places = (_place(match[2]) for name in seen if (match := _LINKED.fullmatch(name)))
         self._places = {place for place in places if place}
+        # Each family of names counts its own disks: of two families, both may begin with disk 0.
+        self._one_family = len({family for name in used if (family := _family(name))}) <= 1
+        self._identities = _linked_identities(frozenset(used))
 
     def find(self, name: str) -> BlockDevice | None:
         """The device behind any way to write one in fstab(5); None if none or several fit."""
@@ -75,6 +95,8 @@ class SourceNames:
         return self._by_device.get(f"{disk_name(disk)}{partition or ''}")
 
     def _disk_and_partition(self, name: str) -> tuple[int, str | None] | None:
+        if _family(name) and not self._one_family:
+            return None
         if match := _LETTERED.fullmatch(name):
             return _letters_index(match[1]), match[2]
         if match := _NVME.fullmatch(name):
@@ -89,10 +111,12 @@ class SourceNames:
         return None
 
     def _linked_disk(self, kind: str, name: str) -> int | None:
-        if name.startswith(("dm-", "md-", "lvm-")):
+        identity = _identity(kind, name)
+        if identity is None:
             return None
         if self._disk_count == 1:
-            return 0
+            same_kind = {each for each in self._identities if each[0] == kind}
+            return 0 if same_kind <= {identity} else None
         place = _place(name) if kind == "by-path" else None
         if place is None:
             return None
@@ -116,10 +140,17 @@ def names_in(text: str) -> set[str]:
     return found | {match[1] for name in found if (match := _BEFORE_COLON.match(name))}
 
 
+def names_used(text: str) -> set[str]:
+    """The device names of a configuration file that are in force and may mean a disk."""
+    return names_in(_ASIDE.sub("", text))
+
+
 def device_names(devices: tuple[BlockDevice, ...], texts: Iterable[str]) -> DeviceNames:
     """What each name in `texts`, and each plain partition name, meant."""
+    texts = tuple(texts)
     occurring = {name for text in texts for name in names_in(text)}
-    names = SourceNames(devices, occurring)
+    used = {name for text in texts for name in names_used(text)}
+    names = SourceNames(devices, occurring, used)
     plain = {device.device for device in devices if device.disk is not None}
     found = {name: names.find(name) for name in sorted(occurring | plain)}
     return DeviceNames(
@@ -155,6 +186,35 @@ def _place(name: str) -> _Place | None:
     if match := _PHY_PLACE.fullmatch(name):
         return _Place(controller=match[1], index=int(match[2]))
     return None
+
+
+def _family(name: str) -> str | None:
+    """ "sd", "nvme", …: what a plain name of a disk or partition begins with."""
+    match = _FAMILY.fullmatch(name)
+    return match[match.lastindex or 0] if match else None
+
+
+def _linked_identities(names: frozenset[str]) -> frozenset[tuple[str, object]]:
+    """Of the by-path and by-id names that are whole: `names_in` also gives what stands around a colon."""
+    found = set()
+    names = frozenset(name for name in names if len(name) < 512)  # udev makes no longer ones
+    cut_off = {name[: at.start()] for name in names for at in re.finditer(":", name)}
+    for name in names:
+        match = _LINKED.fullmatch(name)
+        whole = not _PART_AND_MORE.search(name) and (name not in cut_off or (match and match[3]))
+        if match and whole and (identity := _identity(match[1], match[2])):
+            found.add(identity)
+    return frozenset(found)
+
+
+def _identity(kind: str, name: str) -> tuple[str, object] | None:
+    """What tells one disk from another in a by-path or by-id name; None where no disk is meant."""
+    if name.startswith(("dm-", "md-", "lvm-")):
+        return None
+    if kind == "by-path":
+        return kind, _place(name) or name
+    match = _SERIAL.fullmatch(name)
+    return kind, match[1] if match else name
 
 
 def _letters_index(letters: str) -> int:

@@ -77,6 +77,12 @@ def test_a_plain_debian() -> None:
     assert swap and swap.uuid == "u2"
 
 
+def test_a_name_in_initramfs_conf_is_resolved() -> None:
+    conf = {"/etc/initramfs-tools/initramfs.conf": b"RESUME=/dev/hda1\n"}
+    os = inspect(simple("UUID=1 / ext4 defaults 0 1\n", conf))
+    assert os.names.by_name["/dev/hda1"] == "/dev/sda1"
+
+
 def test_mounted_read_write_once_found() -> None:
     session = simple()
     inspect(session)

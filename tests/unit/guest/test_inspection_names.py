@@ -90,8 +90,77 @@ def test_names_on_two_disks(name: str, device: str | None) -> None:
         "/dev/disk/by-id/ata-VMware_Virtual_SATA_0001-part2",
     ],
 )
-def test_one_disk_is_always_meant(name: str) -> None:
+def test_a_name_that_stands_alone_means_the_only_disk(name: str) -> None:
     assert found(name, machine(1)) == "/dev/sda2"
+
+
+BY_ID = "/dev/disk/by-id/"
+SERIAL = "6000c29ab1c2d3e4f5061728394a5b6c"
+
+
+@pytest.mark.parametrize(
+    ("other", "asked"),
+    [
+        (PVSCSI.format(target=0), PVSCSI.format(target=1)),
+        (PVSCSI.format(target=1), PVSCSI.format(target=0)),
+        (PVSCSI.format(target=0), "/dev/disk/by-path/unheard-of"),
+        (f"{BY_ID}scsi-3{SERIAL}", f"{BY_ID}scsi-3{SERIAL[::-1]}"),
+        (f"{BY_ID}ata-VMware_Virtual_SATA_0001", f"{BY_ID}ata-VMware_Virtual_SATA_0002"),
+        (f"{BY_ID}ata-VMware_Virtual_SATA_0001", f"{BY_ID}wwn-0x{SERIAL}"),
+    ],
+)
+def test_two_places_or_serials_cannot_both_be_the_only_disk(other: str, asked: str) -> None:
+    assert found(f"{asked}-part2", machine(1), (f"{other}-part1", f"{asked}-part2")) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "asked"),
+    [
+        (PVSCSI.format(target=0), PVSCSI.format(target=0)),
+        (PVSCSI.format(target=0), f"{BY_ID}scsi-3{SERIAL}"),
+        ("/dev/disk/by-path/pci-0000:02:01.0-ata-1.0", "/dev/disk/by-path/pci-0000:02:01.0-ata-1"),
+        (f"{BY_ID}wwn-0x{SERIAL}", f"{BY_ID}scsi-3{SERIAL}"),
+        (f"{BY_ID}scsi-SVMware_Virtual_disk_{SERIAL}", f"{BY_ID}scsi-3{SERIAL}"),
+        (f"{BY_ID}dm-name-vg0-root", f"{BY_ID}scsi-3{SERIAL}"),
+    ],
+)
+def test_several_names_of_one_place_or_serial_are_one_disk(other: str, asked: str) -> None:
+    assert found(f"{asked}-part2", machine(1), (f"{other}-part1",)) == "/dev/sda2"
+
+
+@pytest.mark.parametrize(
+    "other", ["/dev/nvme0n1p1", "/dev/hda1", "/dev/vda", "/dev/xvda1", "/dev/cciss/c0d0p1"]
+)
+def test_two_families_of_plain_names_are_ambiguous(other: str) -> None:
+    seen = ("/dev/sda1", other, "/dev/vg0/root")
+    assert found("/dev/sda1", machine(2), seen) is None
+    assert found(other, machine(2), seen) is None
+    assert found("/dev/vg0/root", machine(2), seen) == "/dev/vg0/root"
+    assert found("UUID=uuid-0-1", machine(2), seen) == "/dev/sda1"
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        "# / was on /dev/nvme0n1p1 during installation",
+        "  #/dev/hda1 / ext3 defaults 0 1",
+        "timeout=5 # not on /dev/vda",
+        "/dev/hdc /media/cdrom0 udf,iso9660 user,noauto 0 0",
+        "/dev/sr0 /mnt auto noauto 0 0",
+        "/dev/cdrom /mnt auto noauto 0 0",
+        "/dev/fd0 /mnt auto noauto 0 0",
+        "(hd0)\t/dev/hda",
+        "(fd0)\t/dev/fd0",
+    ],
+)
+def test_what_names_no_disk_in_force_does_not_make_names_ambiguous(aside: str) -> None:
+    names = device_names(machine(1), (f"/dev/sda2 / ext4 defaults 0 1\n{aside}\n",))
+    assert names.by_name["/dev/sda2"] == "/dev/sda2"
+
+
+def test_two_families_in_different_files_are_ambiguous_too() -> None:
+    names = device_names(machine(1), ("/dev/sda2 / ext4\n", "linux /vmlinuz root=/dev/nvme0n1p2 ro\n"))
+    assert names.by_name == {}
 
 
 @pytest.mark.parametrize(
