@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from io import RawIOBase
+from io import FileIO
 from pathlib import Path
 
 from vmdk2kvm.errors import ToolFailed
@@ -22,6 +22,7 @@ from vmdk2kvm.target.watch import Observation, Watch, patience
 from vmdk2kvm.target.witness import PORT_NAME, WitnessStream
 from vmdk2kvm.tools import qemu_system
 from vmdk2kvm.tools.accelerator import Accelerator
+from vmdk2kvm.tools.whole_file import translated
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +53,19 @@ class BootSpec:
 
 
 def boot(spec: BootSpec) -> BootEvidence:
-    """Boot once. Raises ToolMissing, ToolFailed (QEMU itself ended)."""
-    spec.evidence_folder.mkdir(parents=True, exist_ok=True)
+    """Boot once. Where QEMU itself fails, its log stays among the evidence.
+
+    Raises ToolMissing, ToolFailed (QEMU itself ended), OutputFull, OutputNotWritable.
+    """
+    with translated(spec.evidence_folder):
+        spec.evidence_folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with ExitStack() as stack:
-        qemu_log = spec.scratch / "qemu.log"
+        qemu_log = spec.evidence_folder / "qemu.log"
         running = stack.enter_context(qemu_system.start(_machine(spec), qemu_log))
-        console_log = stack.enter_context((spec.evidence_folder / "console.log").open("wb", buffering=0))
+        console_path = spec.evidence_folder / "console.log"
+        with translated(console_path):
+            console_log = stack.enter_context(console_path.open("wb", buffering=0))
         try:
             eyes = _Eyes(running, console_log, spec.scratch)
             judgement, report = _watch(spec, eyes, started)
@@ -66,6 +73,7 @@ def boot(spec: BootSpec) -> BootEvidence:
             eyes.keep_evidence(spec.evidence_folder)
         except QmpError as error:
             raise _explain(running, qemu_log, error) from error
+    qemu_log.unlink(missing_ok=True)
     _keep_facts(spec.evidence_folder, judgement, report)
     return _evidence(spec, judgement, seconds)
 
@@ -101,13 +109,13 @@ def _explain(running: qemu_system.Running, qemu_log: Path, error: QmpError) -> T
     except TimeoutError:
         return error
     said = qemu_log.read_text("utf-8", "replace")[-4000:]
-    return ToolFailed(running.argv, status, said)
+    return ToolFailed(running.argv, status, said, hint=f'"{qemu_log}" holds all that QEMU said.')
 
 
 class _Eyes:
     """Everything that can be seen of a running machine from outside."""
 
-    def __init__(self, running: qemu_system.Running, console_log: RawIOBase, scratch: Path) -> None:
+    def __init__(self, running: qemu_system.Running, console_log: FileIO, scratch: Path) -> None:
         self._running = running
         self._console_log = console_log
         self._scratch = scratch
@@ -151,7 +159,8 @@ class _Eyes:
         self._take_events()
 
     def _read_serial(self, chunk: bytes) -> None:
-        self._console_log.write(chunk[: max(0, _MAX_CONSOLE_BYTES - self._console_bytes)])
+        with translated(Path(self._console_log.name)):
+            self._console_log.write(chunk[: max(0, _MAX_CONSOLE_BYTES - self._console_bytes)])
         self._console_bytes += len(chunk)
         self._tail = (self._tail + chunk)[-_TEXT_TAIL_BYTES:]
         self._serial.feed(chunk)
@@ -200,9 +209,14 @@ class _Eyes:
 
     def keep_evidence(self, folder: Path) -> None:
         """The screen as it is now: as a picture, and as text where it can be read."""
-        (folder / "screen.txt").write_text(visible(self._read_screen()) + "\n", "utf-8")
+        _write(folder / "screen.txt", f"{visible(self._read_screen())}\n".encode())
         if (picture := self._take_picture()) is not None:
-            (folder / "screen.png").write_bytes(screen.render_png(picture))
+            _write(folder / "screen.png", screen.render_png(picture))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with translated(path):
+        path.write_bytes(content)
 
 
 def _receive(source: socket.socket) -> bytes:
@@ -219,7 +233,7 @@ def _keep_facts(folder: Path, judgement: Judgement, report: Mapping[str, str] | 
         "detail": judgement.detail,
         "report": report,
     }
-    (folder / "witness.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    _write(folder / "witness.json", f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def _evidence(spec: BootSpec, judgement: Judgement, seconds: float) -> BootEvidence:

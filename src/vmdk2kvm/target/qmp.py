@@ -15,7 +15,7 @@ class QmpError(ToolError):
     """QEMU refused a command, went away, or did not answer in time."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, hint="qemu.log beside the boot's evidence holds what QEMU said.")
+        super().__init__(message, hint="boot/qemu.log in the VM's folder holds what QEMU said.")
 
 
 class Qmp:

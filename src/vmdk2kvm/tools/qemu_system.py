@@ -19,6 +19,7 @@ from vmdk2kvm.model.guest_os import Firmware
 from vmdk2kvm.model.report import BootBus
 from vmdk2kvm.tools import run
 from vmdk2kvm.tools.accelerator import Accelerator
+from vmdk2kvm.tools.whole_file import translated
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -76,9 +77,11 @@ def find_ovmf() -> tuple[Path, Path]:
 
 
 def copy_variables(folder: Path) -> Path:
-    """A private, writable copy of OVMF's variables. Raises ToolMissing."""
+    """A private, writable copy of OVMF's variables. Raises ToolMissing, OutputFull, OutputNotWritable."""
     copy = folder / "uefi-variables.fd"
-    shutil.copyfile(find_ovmf()[1], copy)
+    variables = find_ovmf()[1]
+    with translated(copy):
+        shutil.copyfile(variables, copy)
     return copy
 
 
@@ -88,7 +91,8 @@ def start(machine: Machine, log_file: Path) -> Iterator[Running]:
     with ExitStack() as stack:
         pairs = [_socket_pair(stack) for _ in range(3)]
         argv = render_argv(machine, *(theirs for _, theirs in pairs))
-        log = stack.enter_context(log_file.open("wb"))
+        with translated(log_file):
+            log = stack.enter_context(log_file.open("wb"))
         fds = [theirs for _, theirs in pairs]
         try:
             process = stack.enter_context(run.start(argv, stdout=log, stderr=log, pass_fds=fds))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vmdk2kvm.errors import OutputNotWritable
 from vmdk2kvm.model.guest_os import Firmware
 from vmdk2kvm.model.report import BootBus
 from vmdk2kvm.tools import qemu_system
@@ -103,6 +104,15 @@ def test_uefi_has_read_only_code_and_variables_of_its_own(
     assert (nodes["variables"]["file"]["filename"], nodes["variables"]["read-only"]) == (str(copy), False)
     assert copy != variables and copy.read_bytes() == b"variables"
     assert values(argv, "-machine") == ["q35,pflash0=uefi,pflash1=variables"]
+
+
+def test_a_scratch_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    firmware = tmp_path / "x.fd"
+    firmware.write_bytes(b"")
+    monkeypatch.setattr(qemu_system, "_OVMF", ((firmware, firmware),))
+    with pytest.raises(OutputNotWritable) as refused:
+        qemu_system.copy_variables(tmp_path / "absent")
+    assert refused.value.path == tmp_path / "absent/uefi-variables.fd"
 
 
 def test_kvm_shows_the_host_and_emulation_everything_it_can() -> None:
