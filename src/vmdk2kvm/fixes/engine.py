@@ -205,7 +205,7 @@ def _run(
         try:
             rebuilt = run_rebuild(guest, change, kept=kept, move_away=change.path in move_away)
         finally:
-            if journal is None:
+            if journal is None and guest.exists(kept):
                 guest.remove(kept)
         wrote, may_write = rebuilt.wrote, rebuilt.may_write
     wrote = tuple(path for path in wrote if not path.startswith(STATE_FOLDER))

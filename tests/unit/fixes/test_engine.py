@@ -379,6 +379,17 @@ def test_an_image_that_is_not_proven_gives_way_to_the_old_one(
         assert journal(guest, found.id)["owed"] == [image_path()]
 
 
+def test_without_backup_a_full_guest_is_told_as_that() -> None:
+    class Full(MemoryGuest):
+        def copy_within(self, source: str, target: str) -> None:
+            raise GuestError("no room is left.", hint="make some.")
+
+    nodes = {path: node for path, node in debian().snapshot().items() if path != "/"}
+    guest = Full(nodes, programs=run_program)
+    with pytest.raises(GuestError, match="no room is left"):
+        apply(plan_on(guest, INITRAMFS_VIRTIO_FIX), guest, backup=False)
+
+
 # converging
 
 
