@@ -144,7 +144,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", _NULL, ["~", "n", "N", "
 
 def _compose(text: str, file: Path) -> yaml.Node | None:
     try:
-        return _Loader(text).get_single_node()
+        return _single_node(_Loader(text), file)
     except _TooMuch as error:
         raise _refused(file, error.line, error.what) from error
     except yaml.MarkedYAMLError as error:
@@ -154,6 +154,13 @@ def _compose(text: str, file: Path) -> yaml.Node | None:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _refused(file, line, "holds a character that YAML forbids") from error
+
+
+def _single_node(loader: _Loader, file: Path) -> yaml.Node | None:
+    try:
+        return loader.get_single_node()
+    except (ValueError, OverflowError) as error:  # PyYAML gives the number of any \U escape to chr()
+        raise _refused(file, loader.line + 1, "names a character that does not exist") from error
 
 
 class _Budget:

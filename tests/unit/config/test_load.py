@@ -200,6 +200,13 @@ def test_errors_name_the_flag() -> None:
         from_text("", boot_bus="ide")
 
 
+@pytest.mark.parametrize("escape", ["\\UFFFFFFFF", "\\U00110000"])
+def test_an_escape_of_no_character(escape: str) -> None:
+    with pytest.raises(ConfigError, match="names a character that does not exist") as refused:
+        parse_layer(f'trim: true\nvm_name: "{escape}"\n', FILE)
+    assert (refused.value.file, refused.value.line) == (FILE, 2)
+
+
 @pytest.mark.parametrize(("word", "value"), [("1", True), ("Yes", True), ("off", False), ("FALSE", False)])
 def test_switches_in_the_environment(word: str, value: bool) -> None:
     assert from_text("", environment={"VMDK2KVM_FORCE": word, "PATH": "/bin"}).settings.force is value
