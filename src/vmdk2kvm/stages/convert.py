@@ -44,14 +44,16 @@ def run(
     """
     _check_arguments(overlays, targets, format, compress=compress)
     work = _Work(format, compress=compress, checksum=checksum, on_progress=on_progress)
-    for target in targets:
-        whole_file.reserve(target)
+    reserved: list[Path] = []
     try:
+        for target in targets:
+            whole_file.reserve(target)
+            reserved.append(target)
         if not compress:  # what a compressed image needs, nobody knows before
             _check_room(overlays, targets, format)
         disks = _convert_all(work, overlays, targets, workers)
     finally:
-        for target in targets:
+        for target in reserved:
             whole_file.part_of(target).unlink(missing_ok=True)
     if checksum:
         _write_sums(disks)
@@ -175,7 +177,7 @@ class _Work:
 def _write_sums(disks: Sequence[TargetDisk]) -> None:
     """One SHA256SUMS per folder; the lines of files not written now stay."""
     for folder in {disk.path.parent for disk in disks}:
-        path = folder / "SHA256SUMS"
+        path = folder / sha256sums.FILE_NAME
         sums = sha256sums.parse(path.read_bytes()) if path.is_file() else {}
         sums = {name: digest for name, digest in sums.items() if (folder / name).is_file()}
         sums |= {disk.path.name: disk.sha256 for disk in disks if disk.path.parent == folder and disk.sha256}
