@@ -75,7 +75,7 @@ class MemorySession(MemoryGuest):
         assert self.exists(mountpoint)
         return Room(free_bytes=1 << 20, free_inodes=None)
 
-    def trim(self) -> None:
+    def trim(self) -> tuple[tuple[str, str], ...]:
         raise AssertionError("INSPECT trims nothing")
 
     def _top(self, device: str, options: Sequence[str]) -> str:

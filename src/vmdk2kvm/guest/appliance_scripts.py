@@ -92,4 +92,14 @@ def _fat_list(mountpoints: Sequence[str]) -> str:
 
 
 def trim(mountpoints: Sequence[str]) -> str:
-    return "\n".join(f"fstrim {inside(mountpoint)}" for mountpoint in mountpoints)
+    """Prints, of each that failed, its place in `mountpoints`, a tab and what fstrim(8) said, then NUL."""
+    return "\n".join(
+        f"said=$(fstrim {inside(mountpoint)} 2>&1) || printf '%s\\t%s\\0' {index} \"$said\""
+        for index, mountpoint in enumerate(mountpoints)
+    )
+
+
+def trim_failures(text: str, mountpoints: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The mountpoints that `trim` failed on, each with the reason."""
+    told = (line.partition("\t") for line in text.split("\0") if line)
+    return tuple((mountpoints[int(index)], reason.strip()) for index, _, reason in told)

@@ -108,9 +108,10 @@ class OfflineGuest:
         inodes = int(facts["favail"]) if facts["files"] else None
         return Room(free_bytes=int(facts["bavail"]) * int(facts["frsize"]), free_inodes=inodes)
 
-    def trim(self) -> None:
+    def trim(self) -> tuple[tuple[str, str], ...]:
         places = [place for place, content in self._mounted.items() if content in _TRIMMABLE]
-        self._appliance.shell(appliance_scripts.trim(places))
+        result = self._appliance.shell(appliance_scripts.trim(places))
+        return appliance_scripts.trim_failures(result.text, places)
 
     # what a planner may ask
 

@@ -164,5 +164,8 @@ class GuestSession(GuestWriter, Protocol):
 
     def room(self, mountpoint: str) -> Room: ...
 
-    def trim(self) -> None:
-        """Give deleted blocks of every mounted file system back (fstrim(8))."""
+    def trim(self) -> tuple[tuple[str, str], ...]:
+        """Give deleted blocks of every mounted file system back (fstrim(8)).
+
+        Gives (mountpoint, reason) for each file system where that did not work.
+        """
