@@ -27,11 +27,15 @@ _BOOTABLE_ARCHS = frozenset({"x86_64", "amd64", "i386", "i486", "i586", "i686"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """What the one who opened the overlays found. `witness` False: the guest could not take one."""
+    """What the one who opened the overlays found.
+
+    `witness` False: the guest could not take one, because of `without_witness` (a clause).
+    """
 
     witness: bool
     firmware: Firmware = Firmware.BIOS
     arch: str = "x86_64"
+    without_witness: str = "the guest's init is not systemd"
     findings: tuple[Finding, ...] = ()
 
 
@@ -85,7 +89,7 @@ def run(
     finally:
         for overlay in overlays:
             overlay.unlink(missing_ok=True)
-    return Validated(boot=boot, findings=(*placed.findings, *_without_witness(placed), *boot.findings))
+    return Validated(boot=boot, findings=(*placed.findings, *_doubts(placed, boot), *boot.findings))
 
 
 def place(guest: GuestWriter) -> bool:
@@ -143,15 +147,25 @@ def _not_run(firmware: Firmware, bus: BootBus, reason: str) -> BootEvidence:
     )
 
 
-def _without_witness(placed: Placed) -> tuple[Finding, ...]:
+def _doubts(placed: Placed, boot: BootEvidence) -> tuple[Finding, ...]:
+    """Why the verdict is less than a proof."""
+    if boot.verdict is Verdict.NOT_RUN:
+        return (
+            Finding(
+                id="boot-not-tested",
+                level=Level.WARNING,
+                message=f"the images were not booted: {boot.reason}.",
+                remedy="boot them on a host of that architecture before the source machine goes away.",
+            ),
+        )
     if placed.witness:
         return ()
     return (
         Finding(
             id="boot-without-witness",
             level=Level.WARNING,
-            message="the guest's init is not systemd, so it could not report its boot itself; "
-            "a login prompt on its console was taken as the proof.",
+            message=f"{placed.without_witness}, so the guest could not report its boot itself; "
+            "only a login prompt on its console counts as the proof.",
             remedy="check its mounts and services after the first start.",
         ),
     )

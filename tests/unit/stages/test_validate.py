@@ -100,10 +100,21 @@ def test_all_findings_come_out(tmp_path: Path, booted: list[BootSpec]) -> None:
     validated = run(tmp_path, Placed(witness=False, findings=(NOTE,)))
     assert [finding.id for finding in validated.findings] == ["note", "boot-without-witness", "note"]
     assert booted[0].expects_witness is False
+    assert validated.findings[1].message.startswith("the guest's init is not systemd, so the guest")
+
+
+def test_why_there_is_no_witness_is_said(tmp_path: Path, booted: list[BootSpec]) -> None:
+    why = "no operating system that this tool knows was found"
+    (finding,) = run(tmp_path, Placed(witness=False, without_witness=why)).findings[:1]
+    assert finding.id == "boot-without-witness"
+    assert finding.message.startswith(f"{why}, so the guest could not report")
 
 
 def test_another_architecture_is_not_run(tmp_path: Path, booted: list[BootSpec]) -> None:
-    validated = run(tmp_path, Placed(witness=True, arch="aarch64"))
+    validated = run(tmp_path, Placed(witness=False, arch="aarch64"))
+    (finding,) = validated.findings
+    assert (finding.id, finding.level) == ("boot-not-tested", Level.WARNING)
+    assert "aarch64" in finding.message and finding.remedy
     assert validated.boot.verdict is Verdict.NOT_RUN
     assert validated.boot.reason == "no boot test for aarch64"
     assert booted == []
