@@ -2,10 +2,9 @@
 
 from vmdk2kvm.cli import plan, render
 from vmdk2kvm.config.settings import Settings
+from vmdk2kvm.errors import ValidationFailed
 from vmdk2kvm.model.report import Report, RunStatus, Verdict
 from vmdk2kvm.model.units import format_bytes, format_seconds
-
-_VALIDATION_FAILED = 7
 
 
 def run(settings: Settings) -> int:
@@ -19,14 +18,27 @@ def run(settings: Settings) -> int:
 
 
 def show_report(settings: Settings, report: Report) -> int:
-    """The report on stdout, and the exit code it stands for."""
+    """The report on stdout. Raises ValidationFailed where it is that of a failure."""
     if settings.as_json:
         from vmdk2kvm.formats.report_json import report_fields
 
         render.show_json(report_fields(report))
     else:
         render.show("".join(f"{line}\n" for line in summary(settings, report)))
-    return 0 if report.status is RunStatus.OK else _VALIDATION_FAILED
+    if report.status is RunStatus.FAILED:
+        raise _failure(settings, report)
+    return 0
+
+
+def _failure(settings: Settings, report: Report) -> ValidationFailed:
+    boot, folder = report.boot, settings.output_dir / report.vm
+    reason = (boot and boot.reason) or "no boot was tested"
+    if boot is None or boot.verdict is Verdict.NOT_RUN:
+        message, hint = f'"{report.vm}" did not prove itself: {reason}.', f'read "{folder / "report.md"}".'
+    else:
+        message = f'"{report.vm}" did not boot on {boot.bus}: {reason}.'
+        hint = f'look at "{folder / "boot/screen.png"}" and read "{folder / "report.md"}".'
+    return ValidationFailed(message, hint=hint, reason=reason)
 
 
 def summary(settings: Settings, report: Report) -> list[str]:
@@ -46,8 +58,10 @@ def summary(settings: Settings, report: Report) -> list[str]:
 
 def boot_line(report: Report) -> str:
     boot = report.boot
-    if boot is None or boot.verdict is Verdict.NOT_RUN:
+    if boot is None:
         return "not tested (--qemu-test proves it)"
+    if boot.verdict is Verdict.NOT_RUN:
+        return f"not tested: {render.one_line(boot.reason or 'no reason is recorded')}"
     how = f"on {boot.bus} by {boot.firmware.upper()} after {format_seconds(boot.seconds)}"
     reason = f": {render.one_line(boot.reason)}" if boot.reason else ""
     return f"{boot.verdict.value} {how}{reason}"

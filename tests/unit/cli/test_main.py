@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,7 +99,31 @@ def test_a_report_that_failed_ends_in_7(pipeline: Pipeline, capsys: Capture) -> 
     pipeline.outcome = FAILED
     assert main(["validate", "web.qcow2"]) == 7
     assert pipeline.calls[0][0] == "validate"
-    assert "failed on virtio-scsi by UEFI after 9.0s: initramfs shell" in capsys.readouterr().out
+    out = capsys.readouterr()
+    assert "failed on virtio-scsi by UEFI after 9.0s: initramfs shell" in out.out
+    told = out.err.splitlines()[1:]
+    assert told[0] == 'vmdk2kvm: "web" did not boot on virtio-scsi: initramfs shell.'
+    assert "web/boot/screen.png" in told[1] and "web/report.md" in told[1]
+
+
+def test_a_report_that_failed_is_json_on_stdout_and_an_error_on_stderr(
+    pipeline: Pipeline, capsys: Capture
+) -> None:
+    pipeline.outcome = FAILED
+    assert main(["--json", "local", "--vmdk", "a"]) == 7
+    out = capsys.readouterr()
+    assert json.loads(out.out)["status"] == "failed"
+    told = json.loads(out.err.splitlines()[-1])
+    assert (told["event"], told["exit_code"]) == ("error", 7)
+
+
+def test_why_a_boot_was_not_tested(pipeline: Pipeline, capsys: Capture) -> None:
+    boot = replace(FAILED.boot, verdict=Verdict.NOT_RUN, reason="no boot test for aarch64")
+    pipeline.outcome = replace(FAILED, boot=boot)
+    assert main(["validate", "web.qcow2"]) == 7
+    out = capsys.readouterr()
+    assert "boot    not tested: no boot test for aarch64" in out.out
+    assert '"web" did not prove itself: no boot test for aarch64.' in out.err
 
 
 def test_json_gives_the_report_on_stdout_and_events_on_stderr(pipeline: Pipeline, capsys: Capture) -> None:
