@@ -56,6 +56,16 @@ def with_text(file: GuestText, text: str) -> WriteFile:
     return WriteFile(path=file.path, before=file.before, after=text.encode(TEXT_ENCODING, TEXT_ERRORS))
 
 
+def unparsed(path: str, error: GuestError, *, prefix: str, level: Level) -> Finding:
+    """What a parser could not read stays as it is."""
+    return Finding(
+        id=f"{prefix}-unparsed",
+        level=level,
+        message=f'"{visible(path)}" in the guest was left as it is: {error.message}',
+        remedy=error.hint,
+    )
+
+
 def _unread(path: str, why: str) -> Finding:
     return Finding(
         id="file-left-unread",

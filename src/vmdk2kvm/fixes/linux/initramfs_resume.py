@@ -5,14 +5,13 @@ The value is baked into the initramfs: one that is rebuilt takes the new name al
 
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.fix import Fix, Planned
-from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, with_text
-from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, report
+from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, unparsed, with_text
+from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, is_swap, report
 from vmdk2kvm.formats.device_names import is_hostile, is_plain
-from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.shell_words import Assignment, assignments
 from vmdk2kvm.formats.spans import Span, splice
 from vmdk2kvm.guest.protocol import GuestReader
-from vmdk2kvm.model.guest_os import LINUX_FAMILIES, FileSystem, GuestOs
+from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
 from vmdk2kvm.model.report import Finding, Level
 
 _CONF = "/etc/initramfs-tools/initramfs.conf"
@@ -40,7 +39,7 @@ def _change(os: GuestOs, file: GuestText) -> Planned:
     try:
         named = [each for each in assignments(file.text) if each.name == "RESUME" and is_hostile(each.value)]
     except GuestError as error:
-        yield _unparsed(file.path, error)
+        yield unparsed(file.path, error, prefix="resume", level=Level.WARNING)
         return
     replacements: dict[Span, str] = {}
     findings: list[Finding] = []
@@ -59,23 +58,10 @@ def _change(os: GuestOs, file: GuestText) -> Planned:
 
 
 def _replacement(os: GuestOs, assignment: Assignment) -> tuple[Span, str] | NoStableName:
-    found = find_stable_name(os, assignment.value, fits=_is_swap, usable=is_plain)
+    found = find_stable_name(os, assignment.value, fits=is_swap, usable=is_plain)
     if isinstance(found, NoStableName):
         return found
     span = assignment.locate(0, len(assignment.value))
     if span is None:
         return NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
     return span, found
-
-
-def _is_swap(filesystem: FileSystem) -> bool:
-    return filesystem.type in ("swap", "swsuspend")
-
-
-def _unparsed(path: str, error: GuestError) -> Finding:
-    return Finding(
-        id="resume-unparsed",
-        level=Level.WARNING,
-        message=f'"{visible(path)}" in the guest was left as it is: {error.message}',
-        remedy=error.hint,
-    )

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable
 
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.fix import Fix, Planned
-from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, with_text
-from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, report
+from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, unparsed, with_text
+from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, is_swap, report
 from vmdk2kvm.formats import grub_config, grub_defaults, kernel_cmdline
 from vmdk2kvm.formats.device_names import is_hostile, is_plain, link_path, stable_names, starts_hostile
-from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.grub_defaults import Setting
 from vmdk2kvm.formats.kernel_cmdline import Parameter
 from vmdk2kvm.formats.spans import Span, splice
@@ -24,7 +23,6 @@ from vmdk2kvm.model.units import MIB
 
 _LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
 _NEVER_ROOT = frozenset({"swap", "swsuspend", "LVM2_member", "crypto_LUKS", "linux_raid_member", "iso9660"})
-_SWAP = frozenset({"swap", "swsuspend"})
 _SPLIT = NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
 _NOT_EDITED = NoStableName(problem="other-argument", why="only root= and resume= are replaced")
 
@@ -109,21 +107,12 @@ def _change(os: GuestOs, file: GuestText, editor: Editor) -> Planned:
     try:
         editor(edits)
     except GuestError as error:
-        yield _unparsed(file.path, error)
+        yield unparsed(file.path, error, prefix="kernel-cmdline", level=Level.ERROR)
         return
     after = splice(file.text, edits.replacements)
     if after != file.text:
         yield with_text(file, after)
     yield from bounded(edits.findings, file.path)
-
-
-def _unparsed(path: str, error: GuestError) -> Finding:
-    return Finding(
-        id="kernel-cmdline-unparsed",
-        level=Level.ERROR,
-        message=f'"{visible(path)}" in the guest was left as it is: {error.message}',
-        remedy=error.hint,
-    )
 
 
 def _grub_config_edits(edits: _Edits) -> None:
@@ -148,7 +137,7 @@ def _grub_defaults_edits(edits: _Edits) -> None:
 def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_initrd: bool) -> None:
     """root= and resume= get a stable name; other hostile names are only reported."""
     swap_file = any(each.name == "resume_offset" for each in parameters)
-    fits = {"root": _can_be_root, "resume": _can_be_root if swap_file else _is_swap}
+    fits = {"root": _can_be_root, "resume": _can_be_root if swap_file else is_swap}
     usable = is_plain if has_initrd else _is_known_to_kernel
     for each in parameters:
         name = each.value or ""
@@ -166,10 +155,6 @@ def _is_known_to_kernel(name: str) -> bool:
 
 def _can_be_root(filesystem: FileSystem) -> bool:
     return filesystem.type not in _NEVER_ROOT
-
-
-def _is_swap(filesystem: FileSystem) -> bool:
-    return filesystem.type in _SWAP
 
 
 def _edit_grub_device(edits: _Edits, setting: Setting) -> None:
