@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_only_a_vcpu_that_ran_counts(
     assert probe() is expected
     assert len(started) == 1  # asked once
     assert started[0][started[0].index("-cpu") + 1] == "host"
+
+
+@pytest.mark.parametrize("status", [33, None])
+def test_the_firmware_is_gone_afterwards(monkeypatch: pytest.MonkeyPatch, status: int | None) -> None:
+    started = pretend(monkeypatch, usable=True, status=status)
+    probe()
+    firmware = Path(started[0][started[0].index("-bios") + 1])
+    assert firmware.is_absolute() and not firmware.exists()
 
 
 def test_without_the_device_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
