@@ -20,7 +20,7 @@ dev:
 	scripts/bootstrap --dev
 
 demo: dev
-	scripts/demo
+	scripts/with-own-mounts scripts/demo
 
 lint: dev
 	.venv/bin/ruff check .
@@ -33,7 +33,7 @@ check: lint
 
 # Guests are made and proven before the tests, two at a time; later runs find them in the cache.
 guests: dev
-	$(python) -m tests.guests prove all
+	scripts/with-own-mounts $(python) -m tests.guests prove all
 
 test: lint guests
 	$(python) -m pytest -q

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vmdk2kvm.errors import GuestRefused, NoOperatingSystem
 from vmdk2kvm.fixes.engine import plan as plan_fixes
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.formats import plain
@@ -71,8 +72,12 @@ def boot(run: Context, images: Sequence[Image], *, fixes: Sequence[Fix] = ()) ->
 
 
 def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Placed:
+    """A guest that cannot be looked into is booted all the same, and judged by what can be seen of it."""
     with assemble.opened(run, overlays) as session:
-        os = assemble.look_into(run, session).os
+        try:
+            os = assemble.look_into(run, session).os
+        except (NoOperatingSystem, GuestRefused) as error:
+            return Placed(witness=False, without_witness=error.message.rstrip("."))
         left = _unplanned(session, os, fixes)
         return Placed(witness=validate.place(session), firmware=os.firmware, arch=os.arch, findings=left)
 

@@ -9,11 +9,12 @@ from vmdk2kvm import __version__
 from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.fixes.engine import plan as plan_fixes
 from vmdk2kvm.formats import plain, plan_json
+from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.disk import DiskView, Overlay
 from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
-from vmdk2kvm.model.report import Finding, StageName
+from vmdk2kvm.model.report import Finding, Level, StageName
 from vmdk2kvm.pipeline import assemble
 from vmdk2kvm.pipeline.context import Context
 from vmdk2kvm.pipeline.records import (
@@ -131,9 +132,18 @@ def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tup
 
     backup = not run.settings.no_backup
     fixed = fix.run(session, found, run.fixes, inspect_again=inspect_again, backup=backup)
-    if run.settings.trim:
-        session.trim()
-    return fixed.plan, (*fixed.findings, *forecast(session, os))
+    untrimmed = session.trim() if run.settings.trim else ()
+    return fixed.plan, (*fixed.findings, *map(_not_trimmed, untrimmed), *forecast(session, os))
+
+
+def _not_trimmed(place: tuple[str, str]) -> Finding:
+    mountpoint, reason = place
+    return Finding(
+        id="not-trimmed",
+        level=Level.WARNING,
+        message=f'"{visible(mountpoint)}" in the guest could not be trimmed: {visible(reason)}.',
+        remedy="nothing is lost; the copy holds its deleted blocks, too.",
+    )
 
 
 def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManager[GuestSession]:
