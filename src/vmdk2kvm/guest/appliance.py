@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,11 +73,22 @@ class Appliance:
         line = f"{{ (\n{script}\n); printf '\\n%d' $?; }} </dev/null 2>&1 | base64 -w0"
         try:
             with self._watched(timeout_s):
-                answer: str = self._handle.debug("sh", [line])
+                answer = self._run_interruptibly(line)
         except RuntimeError as error:
             raise self._translated(str(error), "") from error
         output, _, status = base64.b64decode(answer).rpartition(b"\n")
         return ShellResult(status=int(status), output=output)
+
+    def _run_interruptibly(self, line: str) -> str:
+        """A guest's program may run for minutes, and Python hears a signal only between two calls of
+        the main thread: the call is made by another one, and Ctrl-C ends the appliance."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            running: Future[str] = pool.submit(self._handle.debug, "sh", [line])
+            try:
+                return running.result()
+            except KeyboardInterrupt:
+                self._kill()
+                raise
 
     def close(self) -> None:
         """Unmount, flush the disks and end QEMU. Raises ToolFailed when that did not work."""

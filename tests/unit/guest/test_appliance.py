@@ -2,6 +2,8 @@
 
 import base64
 import os
+import signal
+import threading
 import time
 from typing import Any
 
@@ -112,3 +114,22 @@ def test_a_call_that_never_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GuestError, match="in time"):
         Appliance(Stuck()).call("stat", "/x", path="/x")
     assert killed == [4711]
+
+
+def test_ctrl_c_ends_a_program_that_runs_for_minutes(monkeypatch):
+    ended = threading.Event()
+
+    class Busy:
+        def get_pid(self) -> int:
+            return 4242
+
+        def debug(self, name: str, arguments: list[str]) -> str:
+            assert ended.wait(30), "nobody ended the appliance"
+            raise RuntimeError("the appliance went away")
+
+    monkeypatch.setattr("os.kill", lambda pid, number: ended.set())
+    interrupt = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        Appliance(Busy()).shell("sleep 600")
+    assert ended.is_set()
