@@ -52,7 +52,6 @@ def argv(disk: Path, output: Path, *flags: str) -> list[str]:
         str(disk),
         "--output-dir",
         str(output),
-        "--qemu-test",
         *flags,
     ]
 

@@ -1,6 +1,7 @@
 """`vmdk2kvm plan` (and `local --dry-run`): the exact changes as diffs, and nothing is changed."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vmdk2kvm.cli import render
 from vmdk2kvm.config.settings import Settings
@@ -24,16 +25,16 @@ def run(settings: Settings) -> int:
 
         render.show(plan_json.render(planned.plan))
     else:
-        render.show(plan_text(settings, planned.report, planned.plan))
+        render.show(plan_text(planned.plan, planned.file))
     return 0
 
 
-def plan_text(settings: Settings, report: Report, plan: Plan) -> str:
+def plan_text(plan: Plan, file: Path | None) -> str:
     from vmdk2kvm.formats import plan_text
 
     changes = plan_text.render(plan.changes) or "nothing to change\n"
-    where = render.one_line(str(settings.output_dir / report.vm / "plan.json"))
-    return f"{changes}\n{len(plan.changes)} changes; the plan is in {where}\n"
+    where = f"; the plan is in {render.one_line(str(file))}" if file is not None else ""
+    return f"{changes}\n{len(plan.changes)} changes{where}\n"
 
 
 def fstab_as_planned(report: Report, changes: Sequence[PlannedChange]) -> str:

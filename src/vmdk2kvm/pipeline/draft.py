@@ -22,6 +22,7 @@ class Draft:
         self.disks: tuple[TargetDisk, ...] = ()
         self.boot: BootEvidence | None = None
         self.extra: Path | None = None  # where else the report goes, once that is known to be harmless
+        self.keeps_evidence = False  # True: the folder's own report belongs to a migration
         self.status = RunStatus.OK
 
     def add(self, *findings: Finding) -> None:
@@ -55,7 +56,8 @@ class Draft:
         )
 
     def write(self) -> None:
-        write_reports(self.report(), self._run.folder.path, extra=self.extra)
+        folder = None if self.keeps_evidence else self._run.folder.path
+        write_reports(self.report(), folder, extra=self.extra)
 
     def write_if_possible(self) -> None:
         """A run that failed because nothing can be written cannot write why, either."""

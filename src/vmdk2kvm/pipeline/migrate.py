@@ -13,7 +13,7 @@ from vmdk2kvm.formats import plain, plan_json
 from vmdk2kvm.model.choices import OnBootFailure
 from vmdk2kvm.model.disk import DiskView
 from vmdk2kvm.model.plan import Plan
-from vmdk2kvm.model.report import Finding, Level, Report, RunStatus, StageName, Verdict
+from vmdk2kvm.model.report import Finding, Level, Report, RunStatus, StageName, StageStatus, Verdict
 from vmdk2kvm.pipeline import assemble, copies, proof, repair
 from vmdk2kvm.pipeline.context import Context, fix_options
 from vmdk2kvm.pipeline.draft import Draft
@@ -36,11 +36,24 @@ from vmdk2kvm.stages.inspect import Inspected
 from vmdk2kvm.stages.validate import Validated
 from vmdk2kvm.tools import whole_file
 
+_ALWAYS_DONE = frozenset({StageName.FETCH, StageName.FLATTEN})  # the source is verified each time
+
+
+_ONLY_PLANNED = Finding(
+    id="only-planned",
+    level=Level.INFO,
+    message="this is a plan: nothing was changed, copied or booted.",
+    remedy="run `vmdk2kvm local` with the same options to carry it out.",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
+    """`file` is plan.json, None where a migration's own plan.json was left as it is."""
+
     plan: Plan
     report: Report
+    file: Path | None
 
 
 def migrate(settings: Settings, listener: Listener) -> Report:
@@ -58,8 +71,8 @@ def migrate(settings: Settings, listener: Listener) -> Report:
         _materialize(run, views, outputs)
         copy_key = _repair_and_convert(run, draft, views, outputs)
         repair.drop_overlays(run)
-        if run.wants(StageName.VALIDATE):
-            _prove(run, draft, copy_key)
+        _prove(run, draft, copy_key)
+        _tell_finished(run)
     return draft.report()
 
 
@@ -71,11 +84,16 @@ def plan(settings: Settings, listener: Listener) -> Planned:
             hint="name fetch, flatten, inspect and fix in stages, or leave stages out.",
         )
     with _opened(settings, listener, keep_state=False) as run, _reported(run) as draft:
+        if holds_a_migration(run):
+            draft.keeps_evidence = True
+            run.note(f'"{run.folder.path}" holds a migration; its report and plan.json stay as they are.')
         views = _fetch_and_flatten(run, run.folder.tmp)
         draft.extra = extra_report(run, views, ())
         repaired = repair.only_plan(run, views)
         _take(run, draft, repaired)
-    return Planned(plan=repaired.plan, report=draft.report())
+        draft.add(_ONLY_PLANNED)
+    file = None if draft.keeps_evidence else run.folder.plan
+    return Planned(plan=repaired.plan, report=draft.report(), file=file)
 
 
 def inspect(settings: Settings, listener: Listener) -> Inspected:
@@ -174,6 +192,7 @@ def _materialize(run: Context, views: Sequence[DiskView], outputs: Outputs) -> N
     with run.timeline.stage(StageName.FLATTEN):
         for view, path in zip(views, outputs.flattened, strict=True):
             flatten.materialize(view, path, run.listener, format=run.settings.out_format)
+            run.note(f'the flattened disk, before any repair, is in "{path}".')
     marks = tuple(mark(path) for path in outputs.flattened)
     record = Record(stage=StageName.FLATTEN, fingerprint=wanted, result={}, files=marks)
     write_record(run.folder.records, record)
@@ -203,14 +222,25 @@ def _repair_and_convert(run: Context, draft: Draft, views: tuple[DiskView, ...],
 
 
 def _prove(run: Context, draft: Draft, copy_key: str) -> None:
+    """Boot the images, where that is wanted and not yet proven; a proof they have is never lost."""
+    if not draft.disks:
+        return
     proof_key = proof.proof_fingerprint(run, copy_key, draft.disks)
     validated = proof.recorded(run, proof_key)
     if validated is None:
+        if not run.wants(StageName.VALIDATE):
+            return
         images = tuple((disk.path, disk.format) for disk in draft.disks)
         validated = proof.boot(run, images, fixes=run.fixes if run.wants(StageName.FIX) else ())
         if validated.boot.verdict is Verdict.BOOTED:
             proof.record(run, proof_key, validated)
     _judge(run, draft, validated)
+
+
+def _tell_finished(run: Context) -> None:
+    did = {result.status for result in run.timeline.results if result.name not in _ALWAYS_DONE}
+    if did <= {StageStatus.REUSED, StageStatus.SKIPPED} and StageStatus.REUSED in did:
+        run.note("this VM was finished before and its source is the same; --force does it again.")
 
 
 def _judge(run: Context, draft: Draft, validated: Validated) -> None:
@@ -237,7 +267,8 @@ def _judge(run: Context, draft: Draft, validated: Validated) -> None:
 def _take(run: Context, draft: Draft, repaired: Repaired) -> None:
     draft.guest, draft.plan = repaired.os, repaired.plan
     draft.add(*repaired.findings)
-    whole_file.write(run.folder.plan, plan_json.render(repaired.plan))
+    if not draft.keeps_evidence:
+        whole_file.write(run.folder.plan, plan_json.render(repaired.plan))
 
 
 def _overlays_to_look_into(run: Context) -> Sequence[Path]:

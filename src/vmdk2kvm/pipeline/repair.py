@@ -1,12 +1,15 @@
 """INSPECT and FIX in one appliance, or what an earlier run recorded of them."""
 
 import shutil
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmdk2kvm import __version__
 from vmdk2kvm.errors import ConfigError
+from vmdk2kvm.fixes import journal
+from vmdk2kvm.fixes.catalog import FIXES
 from vmdk2kvm.fixes.engine import plan as plan_fixes
 from vmdk2kvm.formats import plain, plan_json
 from vmdk2kvm.formats.escapes import visible
@@ -133,7 +136,25 @@ def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tup
     backup = not run.settings.no_backup
     fixed = fix.run(session, found, run.fixes, inspect_again=inspect_again, backup=backup)
     untrimmed = session.trim() if run.settings.trim else ()
-    return fixed.plan, (*fixed.findings, *map(_not_trimmed, untrimmed), *forecast(session, os))
+    return fixed.plan, (
+        *fixed.findings,
+        *_where_backups_lie(run, fixed.plan),
+        *map(_not_trimmed, untrimmed),
+        *forecast(session, os),
+    )
+
+
+def _where_backups_lie(run: Context, plan: Plan) -> tuple[Finding, ...]:
+    if run.settings.no_backup or not plan.changes:
+        return ()
+    return (
+        Finding(
+            id="backups-in-guest",
+            level=Level.INFO,
+            message=f'the changed files as they were lie in the guest in "{journal.folder_of(plan)}".',
+            remedy="remove that folder when the machine has proven itself.",
+        ),
+    )
 
 
 def _not_trimmed(place: tuple[str, str]) -> Finding:
@@ -156,7 +177,21 @@ def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
         inspected = assemble.look_into(run, session)
         plan = plan_fixes(run.fixes, session, inspected.os)
-    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=plan.findings)
+        left_out = tuple(_left_out(run, session, inspected.os))
+    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=(*plan.findings, *left_out))
+
+
+def _left_out(run: Context, session: GuestSession, os: GuestOs) -> Iterator[Finding]:
+    """Repairs the operator turned off although the guest needs them."""
+    chosen = {one.name for one in run.fixes}
+    for one in FIXES:
+        if one.name not in chosen and plan_fixes((one,), session, os).changes:
+            yield Finding(
+                id="repair-left-out",
+                level=Level.WARNING,
+                message=f'the fix "{one.name}" is left out, though this guest needs it: {one.reason}.',
+                remedy="leave it in, or prove with --qemu-test that the guest boots without it.",
+            )
 
 
 def _record(run: Context, repaired: Repaired, wanted: str) -> None:

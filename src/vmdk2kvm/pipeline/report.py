@@ -10,14 +10,17 @@ JSON_NAME = "report.json"
 MARKDOWN_NAME = "report.md"
 
 
-def write_reports(report: Report, folder: Path, *, extra: Path | None = None) -> None:
-    """Both reports into `folder`; also one to `extra`, as Markdown if it ends in ".md", else as JSON.
+def write_reports(report: Report, folder: Path | None, *, extra: Path | None = None) -> None:
+    """Both reports into `folder`, unless that is None.
+
+    Also one to `extra`: as Markdown if it ends in ".md", else as JSON.
 
     Raises OutputNotWritable, OutputFull.
     """
     as_json, as_markdown = report_json.render(report), report_md.render(report)
-    _write(folder / JSON_NAME, as_json)
-    _write(folder / MARKDOWN_NAME, as_markdown)
+    if folder is not None:
+        _write(folder / JSON_NAME, as_json)
+        _write(folder / MARKDOWN_NAME, as_markdown)
     if extra is not None:
         _write(extra, as_markdown if extra.suffix.lower() == ".md" else as_json)
 

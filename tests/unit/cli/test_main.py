@@ -135,7 +135,7 @@ def test_json_gives_the_report_on_stdout_and_events_on_stderr(pipeline: Pipeline
 
 @pytest.mark.parametrize("words", [["plan"], ["local", "--dry-run"]])
 def test_plan_and_dry_run_are_one(words: list[str], pipeline: Pipeline, capsys: Capture) -> None:
-    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED)
+    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED, file=None)
     assert main([*words, "--vmdk", "a"]) == 0
     assert pipeline.calls[0][0] == "plan"
     out = capsys.readouterr().out
@@ -145,13 +145,13 @@ def test_plan_and_dry_run_are_one(words: list[str], pipeline: Pipeline, capsys: 
 
 
 def test_plan_as_json_is_the_plan(pipeline: Pipeline, capsys: Capture) -> None:
-    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED)
+    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED, file=None)
     assert main(["plan", "--vmdk", "a", "--json"]) == 0
     assert plan_json.parse(capsys.readouterr().out) == PLAN
 
 
 def test_print_fstab_prints_it_to_the_byte(pipeline: Pipeline, capfdbinary: Any) -> None:
-    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED)
+    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED, file=None)
     assert main(["local", "--print-fstab", "--vmdk", "a"]) == 0
     assert capfdbinary.readouterr().out == b"new\xff\n"
 
@@ -237,7 +237,7 @@ def test_dump_config_can_be_run_again(pipeline: Pipeline, tmp_path: Path, capsys
     assert main(["--config", "c.yaml", "--timeout", "9", "--dump-config"]) == 0
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/dump.yaml").write_text(capsys.readouterr().out)
-    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED)
+    pipeline.outcome = SimpleNamespace(plan=PLAN, report=PASSED, file=None)
     assert main(["--config", "sub/dump.yaml"]) == 0
     assert main(["--config", "c.yaml", "--timeout", "9"]) == 0
     assert pipeline.calls[0] == pipeline.calls[1]
