@@ -8,11 +8,11 @@ a repaired guest has nothing left to repair.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan
+from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan, Vmdk2KvmError
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.fixes.journal import STATE_FOLDER, Journal, backup_path, begin
 from vmdk2kvm.fixes.pending import PendingGuest
-from vmdk2kvm.fixes.proof import run_rebuild
+from vmdk2kvm.fixes.proof import Rebuilt, run_rebuild
 from vmdk2kvm.fixes.rebuild import ENVIRONMENT, TIMEOUT_S, recipe
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.plan_json import plan_of
@@ -201,17 +201,30 @@ def _run(
     if isinstance(change, RunCommand):
         wrote, may_write = _run_command(guest, change), change.may_write
     else:
-        kept = _keep_at(guest, plan, change, journal)
-        try:
-            rebuilt = run_rebuild(guest, change, kept=kept, move_away=change.path in move_away)
-        finally:
-            if journal is None and guest.exists(kept):
-                guest.remove(kept)
+        rebuilt = _rebuild(guest, plan, change, journal, move_away=change.path in move_away)
         wrote, may_write = rebuilt.wrote, rebuilt.may_write
     wrote = tuple(path for path in wrote if not path.startswith(STATE_FOLDER))
     if journal is not None:
         journal.strike(guest, change, wrote)
     return wrote, tuple(path for path in wrote if not path.startswith(may_write))
+
+
+def _rebuild(
+    guest: GuestWriter, plan: Plan, change: Rebuild, journal: Journal | None, *, move_away: bool
+) -> Rebuilt:
+    kept = _keep_at(guest, plan, change, journal)
+    try:
+        rebuilt = run_rebuild(guest, change, kept=kept, move_away=move_away)
+    except (Vmdk2KvmError, OSError):  # a cancelled run has no guest any more
+        _drop_kept(guest, kept, journal)
+        raise
+    _drop_kept(guest, kept, journal)
+    return rebuilt
+
+
+def _drop_kept(guest: GuestWriter, kept: str, journal: Journal | None) -> None:
+    if journal is None and guest.exists(kept):
+        guest.remove(kept)
 
 
 def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ wrong in between, it is put back.
 
 from dataclasses import dataclass
 
-from vmdk2kvm.errors import RebuildUnproven
+from vmdk2kvm.errors import RebuildUnproven, Vmdk2KvmError
 from vmdk2kvm.fixes.rebuild import ENVIRONMENT, TIMEOUT_S, recipe
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.initramfs import InitramfsError, scan
@@ -28,20 +28,17 @@ def run_rebuild(guest: GuestWriter, rebuild: Rebuild, *, kept: str, move_away: b
     """Build `rebuild.path` anew and prove it. Raises RebuildUnproven, the old image back in place.
 
     `kept` is where the old image lies meanwhile; `move_away` takes it out of its place first,
-    for a file system that cannot hold both.
+    for a file system that cannot hold both. A cancelled run puts nothing back: it ended the appliance.
     """
     image = guest.realpath(rebuild.path)
     guest.copy_within(image, kept)
-    proven = False
     try:
         if move_away:
             guest.remove(image)
-        rebuilt = _build(guest, rebuild, anew=move_away)
-        proven = True
-    finally:
-        if not proven:
-            _put_back(guest, kept, image)
-    return rebuilt
+        return _build(guest, rebuild, anew=move_away)
+    except (Vmdk2KvmError, OSError):
+        _put_back(guest, kept, image)
+        raise
 
 
 def _build(guest: GuestWriter, rebuild: Rebuild, *, anew: bool) -> Rebuilt:

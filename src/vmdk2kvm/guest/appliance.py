@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 SYSROOT = "/sysroot"  # where the appliance mounts the guest's root
 CALL_TIMEOUT_S = 300.0
 _SCRIPT_LIMIT_BYTES = 60_000  # one argument of execve(2) holds 128 KiB
+_ENDED = (  # what libguestfs says once its QEMU is gone
+    "call launch before using this function",
+    "appliance closed the connection unexpectedly",
+    "unexpected end of file when reading from daemon",
+    "no subprocess",
+)
 _NOT_THERE = ("No such file or directory", "Not a directory")
 
 
@@ -43,10 +49,10 @@ class Appliance:
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
-        self._killed = False
+        self._timed_out = False
 
     def call(self, name: str, *arguments: Any, path: str = "", **options: Any) -> Any:
-        """One libguestfs call about `path`. Raises FileNotFoundError, NoRoomInGuest, GuestError."""
+        """One libguestfs call about `path`. Raises FileNotFoundError, GuestError, ToolFailed."""
         try:
             with self._watched(CALL_TIMEOUT_S):
                 return getattr(self._handle, name)(*arguments, **options)
@@ -112,7 +118,7 @@ class Appliance:
     @contextmanager
     def _watched(self, timeout_s: float) -> Iterator[None]:
         """A call that does not come back within `timeout_s` ends with the appliance."""
-        timer = threading.Timer(timeout_s, self._kill)
+        timer = threading.Timer(timeout_s, self._give_up)
         timer.daemon = True
         timer.start()
         try:
@@ -120,16 +126,28 @@ class Appliance:
         finally:
             timer.cancel()
 
+    def _give_up(self) -> None:
+        self._timed_out = True
+        self._kill()
+
     def _kill(self) -> None:
-        self._killed = True
-        os.kill(self._handle.get_pid(), signal.SIGKILL)
+        """End QEMU, which Ctrl-C on a terminal may have reached already."""
+        with suppress(RuntimeError, ProcessLookupError):
+            os.kill(self._handle.get_pid(), signal.SIGKILL)
 
     def _translated(self, text: str, path: str) -> Exception:
         log.debug("libguestfs: %s", text)
-        if self._killed:
+        if self._timed_out:
             return GuestError(
                 f'the guest did not answer about "{visible(path)}" in time.',
                 hint="its file system may be damaged; check it on the source machine.",
+            )
+        if any(sign in text for sign in _ENDED):
+            return ToolFailed(
+                ("libguestfs",),
+                1,
+                "its appliance is gone",
+                hint="run it again; if it ends again, check the guest's file systems on the source machine.",
             )
         if text.endswith(_NOT_THERE):
             return FileNotFoundError(path)
@@ -140,7 +158,7 @@ class Appliance:
                 mountpoint=path,
                 needed_bytes=0,
             )
-        reason = visible(text.rpartition(": ")[2])
+        reason = visible(text.partition("\n")[0].rpartition(": ")[2])
         return GuestError(
             f'"{visible(path)}" in the guest cannot be used: {reason}.',
             hint="look at it in the guest; the log holds the whole message.",

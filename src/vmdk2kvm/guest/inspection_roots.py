@@ -25,6 +25,7 @@ _RELEASE_FILES = frozenset(
 _SYSTEM_FOLDERS = frozenset({"bin", "lib", "sbin", "usr"})
 _MAX_SUBVOLUMES = 256
 _TOP_LEVEL = ("subvolid=5",)
+_WITHOUT_GUEST = "--stages fetch --stages flatten --stages convert"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,7 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
                 roots += _roots_on(session, device)
             except GuestError as error:
                 broken.append(error)
-            finally:
-                session.unmount_all()
+            session.unmount_all()
     if not roots:
         raise _no_system(devices, broken)
     return _choose(roots, devices)
@@ -155,7 +155,7 @@ def _no_system(devices: Sequence[BlockDevice], broken: list[GuestError]) -> Gues
     if any(device.content == "crypto_LUKS" for device in devices):
         return GuestRefused(
             "the guest's disks are encrypted with LUKS and no other root file system was found.",
-            hint="decrypt the guest before the move, or leave INSPECT and FIX out of `stages`.",
+            hint=f"decrypt the guest before the move, or move its disks as they are: {_WITHOUT_GUEST}.",
         )
     if broken:
         return GuestRefused(
@@ -164,7 +164,7 @@ def _no_system(devices: Sequence[BlockDevice], broken: list[GuestError]) -> Gues
         )
     return NoOperatingSystem(
         f"no operating system was found on {', '.join(_disks(devices)) or 'the disks'}.",
-        hint="leave INSPECT and FIX out of `stages` to move disks that hold only data.",
+        hint=f"to move disks that hold only data: {_WITHOUT_GUEST}.",
     )
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vmdk2kvm.errors import GuestError
+from vmdk2kvm.errors import GuestError, Vmdk2KvmError
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest import appliance_devices, appliance_scripts
 from vmdk2kvm.guest.appliance import SYSROOT, Appliance
@@ -321,7 +321,7 @@ class OfflineGuest:
         new = join(parent(place), f".vmdk2kvm-{secrets.token_hex(4)}")
         try:
             yield new
-        except BaseException:
+        except (Vmdk2KvmError, OSError):  # a cancelled run has no appliance any more
             self._appliance.call("rm_f", new, path=new)
             raise
 

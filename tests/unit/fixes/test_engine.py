@@ -379,6 +379,23 @@ def test_an_image_that_is_not_proven_gives_way_to_the_old_one(
         assert journal(guest, found.id)["owed"] == [image_path()]
 
 
+@pytest.mark.parametrize("backup", [True, False])
+def test_a_cancelled_rebuild_does_not_ask_the_dead_appliance(backup: bool) -> None:
+    class Ended(MemoryGuest):
+        def exists(self, path: str) -> bool:
+            if self.commands:
+                raise GuestError("the appliance is gone.", hint="none.")
+            return super().exists(path)
+
+    def cancelled(guest: MemoryGuest, argv: tuple[str, ...], env: dict[str, str]) -> CommandResult:
+        raise KeyboardInterrupt
+
+    nodes = {path: node for path, node in debian().snapshot().items() if path != "/"}
+    guest = Ended(nodes, programs=cancelled)
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan_on(guest, INITRAMFS_VIRTIO_FIX), guest, backup=backup)
+
+
 def test_without_backup_a_full_guest_is_told_as_that() -> None:
     class Full(MemoryGuest):
         def copy_within(self, source: str, target: str) -> None:

@@ -60,6 +60,24 @@ def test_errors_by_what_errno_says(said: str, expected: type[Exception]) -> None
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "stat: call launch before using this function\n(in guestfish, don't forget to use the 'run' command)",
+        "appliance closed the connection unexpectedly.\nThis usually means the libguestfs appliance crashed.",
+    ],
+)
+def test_an_appliance_that_is_gone_is_no_fault_of_the_file(said: str) -> None:
+    with pytest.raises(ToolFailed, match="its appliance is gone") as caught:
+        Appliance(Handle(RuntimeError(said))).call("stat", "/x", path="/x")
+    assert "/x" not in caught.value.message
+
+
+def test_an_error_is_told_by_its_first_line() -> None:
+    with pytest.raises(GuestError, match=r"cannot be used: bad magic\.$"):
+        Appliance(Handle(RuntimeError("mount: bad magic\nhint: look"))).call("stat", "/x", path="/x")
+
+
 def test_a_name_that_is_not_utf8() -> None:
     with pytest.raises(GuestError, match=r"\\xe9"):
         Appliance(Handle()).call("stat", "/\udce9", path="/\udce9")
@@ -114,6 +132,20 @@ def test_a_call_that_never_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GuestError, match="in time"):
         Appliance(Stuck()).call("stat", "/x", path="/x")
     assert killed == [4711]
+
+
+def test_ctrl_c_that_reached_qemu_too(monkeypatch):
+    class Gone(Handle):
+        def debug(self, command: str, arguments: list[str]) -> Any:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.2)
+            raise RuntimeError("appliance closed the connection unexpectedly")
+
+        def get_pid(self) -> int:
+            raise RuntimeError("get_pid: no subprocess")
+
+    with pytest.raises(KeyboardInterrupt):
+        Appliance(Gone()).shell("sleep 600")
 
 
 def test_ctrl_c_ends_a_program_that_runs_for_minutes(monkeypatch):
