@@ -205,6 +205,7 @@ def test_a_file_that_is_not_ours_is_not_replaced(tmp_path):
     [
         ("--to-output", "{folder}/disk-flat.vmdk"),
         ("--to-output", "{folder}/link/disk-flat.vmdk"),
+        ("--to-output", "{folder}/alias.qcow2"),
         ("--report", "{folder}/disk.vmdk"),
         ("--to-output", "report.json"),
         ("--to-output", "../disk/plan.json"),
@@ -215,6 +216,7 @@ def test_a_file_that_is_not_ours_is_not_replaced(tmp_path):
 def test_neither_a_source_nor_a_file_of_ours_is_overwritten(tmp_path, flag, value):
     write(descriptor())(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "alias.qcow2").symlink_to(tmp_path / "disk-flat.vmdk")
     before = {name: (tmp_path / name).read_bytes() for name in ("disk.vmdk", "disk-flat.vmdk")}
     result = vmdk2kvm(
         *("local", "--vmdk", tmp_path / "disk.vmdk", "--output-dir", tmp_path / "out", "--force", *NO_GUEST),

@@ -28,8 +28,9 @@ _WITH_VALUE = frozenset({"--config", *(entry.option for entry in TABLE.values() 
 
 _EPILOG = """\
 Every switch can be turned round: --no-compress, --grub.
-Every option is also a key of a configuration file (out_format: raw) and an environment variable
-(VMDK2KVM_OUT_FORMAT=raw). Defaults, files in order, environment, flags: the later one wins."""
+Every option but --config, --dump-…, --help and --version is also a key of a configuration file
+(out_format: raw) and an environment variable (VMDK2KVM_OUT_FORMAT=raw). Defaults, files in order,
+environment, flags: the later one wins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,10 @@ def _unknown(word: str, command: Command | None, prog: str) -> UsageError:
         takers = ", ".join(one.value for one in Command if one in known[option].flag.commands)
         return UsageError(
             f'"{command.value}" does not take "{option}".', hint=f"these commands do: {takers}."
+        )
+    if command is not None and command in TABLE["vmdk"].flag.commands and not word.startswith("-"):
+        return UsageError(
+            f'"{prog}" does not know "{word}".', hint=f"name a disk with --vmdk FILE; {_help_hint(prog)}"
         )
     begun = [name for name in known if option.startswith("--") and name.startswith(option)]
     near = " or ".join(begun) if begun else nearest(option, known) if option.startswith("-") else None

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from vmdk2kvm.config.settings import ENV_PREFIX, TABLE, Entry, Settings
 from vmdk2kvm.errors import ConfigError, UsageError
+from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FlattenMode
+from vmdk2kvm.model.disk import OutputFormat
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -27,6 +29,13 @@ _NEEDS = (
     ("convert", "flatten"),
     ("validate", "convert"),
 )
+_SUFFIX_FORMATS: dict[str, OutputFormat | None] = {
+    ".qcow2": OutputFormat.QCOW2,
+    ".raw": OutputFormat.RAW,
+    ".img": OutputFormat.RAW,
+    ".vdi": OutputFormat.VDI,
+    ".vmdk": None,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +114,9 @@ def from_environment(environment: Mapping[str, str]) -> Layer:
 
 def _unknown_variable(variable: str) -> ConfigError:
     near = nearest(variable, [entry.variable for entry in TABLE.values()])
+    if variable == f"{ENV_PREFIX}CONFIG":
+        hint = "--config has no variable; name the file on the command line, and unset this one."
+        return ConfigError(f'the environment variable "{variable}" names no setting.', hint=hint)
     hint = f'did you mean "{near}"?' if near else "unset it."
     return ConfigError(f'the environment variable "{variable}" names no setting.', hint=hint)
 
@@ -172,7 +184,7 @@ def _config_error(error: ValidationError, layer: Layer) -> ConfigError:
     reason = first["msg"].removeprefix("Value error, ")
     return ConfigError(
         f"{_named(given.origin, key)} cannot be {_shown(first['input'])}: {reason[0].lower()}{reason[1:]}.",
-        hint=_value_hint(TABLE[key], first["input"]),
+        hint=_value_hint(TABLE[key], first["input"], given.origin),
         file=given.origin.file,
         line=line,
     )
@@ -188,13 +200,25 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _value_hint(entry: Entry, value: object) -> str:
+def _value_hint(entry: Entry, value: object, origin: Origin) -> str:
+    if entry.many and isinstance(value, str) and "," in value:
+        return _list_hint(entry, value, origin)
     if entry.choices:
         near = nearest(value, entry.choices) if isinstance(value, str) else None
         return f'did you mean "{near}"?' if near else f"choose one of {', '.join(entry.choices)}."
     if entry.kind is bool:
         return "write true or false."
     return f"{entry.key}: {entry.help}."
+
+
+def _list_hint(entry: Entry, value: str, origin: Origin) -> str:
+    """How more than one value is given where this one was."""
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if origin.file is not None:
+        return f"write a list: {entry.key}: [{', '.join(words)}]."
+    if origin.place.startswith(ENV_PREFIX):
+        return f'separate the values with "{os.pathsep}": {entry.variable}={os.pathsep.join(words)}.'
+    return f"give the option once for each: {' '.join(f'{entry.option} {word}' for word in words)}."
 
 
 def _check_together(settings: Settings, merged: Layer) -> None:
@@ -220,11 +244,26 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if len(set(settings.to_output)) != len(settings.to_output):
         yield "to_output", '"to_output" names one file twice.', "give each disk a file of its own."
+    yield from _misnamed(settings)
     if settings.flatten is FlattenMode.MATERIALIZE and "flatten" not in stages:
         yield "flatten", '"flatten: materialize" needs the stage "flatten".', 'add "flatten" to stages.'
     if settings.qemu_test and "validate" not in stages:
         yield "qemu_test", '"qemu_test" needs the stage "validate".', 'add "validate" to stages.'
     yield from _missing_stages(stages, tests_boot=settings.qemu_test)
+
+
+def _misnamed(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Names that promise another format than the one that is written."""
+    for output in settings.to_output:
+        fits = _SUFFIX_FORMATS.get(output.suffix.lower(), settings.out_format)
+        if fits is not settings.out_format:
+            written = settings.out_format.value
+            choice = f"out_format {fits.value}, or " if fits else ""
+            yield (
+                "to_output",
+                f'"to_output" calls a result of the format "{written}" "{visible(str(output))}".',
+                f"choose {choice}a name that ends in .{written}.",
+            )
 
 
 def _missing_stages(stages: Sequence[str], *, tests_boot: bool) -> Iterator[tuple[str, str, str]]:
@@ -237,7 +276,10 @@ def require_command(settings: Settings) -> None:
     """What the command cannot do without. Raises UsageError."""
     command = settings.cmd.value if settings.cmd else None
     if command is None:
-        raise UsageError("no command was given.", hint="`vmdk2kvm --help` lists the commands.")
+        raise UsageError(
+            "no command was given.",
+            hint="`vmdk2kvm --help` lists the commands; a configuration file names one with `cmd:`.",
+        )
     if command in ("local", "plan") and not settings.vmdk:
         raise UsageError(f'"{command}" needs a disk.', hint="name it with --vmdk FILE, once for each disk.")
     if command == "inspect" and bool(settings.vmdk) == bool(settings.image):

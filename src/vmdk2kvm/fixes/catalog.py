@@ -15,6 +15,7 @@ from vmdk2kvm.fixes.linux.fstab import fstab_fix
 from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
 from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
+from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FstabMode
 
 FSTAB_FIX = fstab_fix(FstabMode.STABILIZE_ALL)
@@ -58,10 +59,9 @@ def _as_asked(fix: Fix, options: FixOptions) -> Fix:
 def _check_name(name: str) -> None:
     names = [fix.name for fix in FIXES]
     if name not in names:
-        nearest = get_close_matches(name, names, n=1, cutoff=0.0)
-        raise UsageError(
-            f'"{name}" is no fix.', hint=f'did you mean "{nearest[0]}"? `vmdk2kvm plan` names them.'
-        )
+        nearest = get_close_matches(name, names, n=1)
+        guess = f'did you mean "{nearest[0]}"? ' if nearest else ""
+        raise UsageError(f'"{visible(name)}" is no fix.', hint=f"{guess}the fixes are {', '.join(names)}.")
 
 
 def render_page() -> str:

@@ -48,7 +48,8 @@ def test_every_switch_has_an_opposite() -> None:
         (["local", "--vmdkk", "a"], 'does not know "--vmdkk"', "did you mean --vmdk?"),
         (["inspect", "--compress"], '"inspect" does not take "--compress"', "local, plan."),
         (["local", "--out", "x"], 'does not know "--out"', "--output-dir or --out-format?"),
-        (["local", "stray"], '"vmdk2kvm local" does not know "stray"', "`vmdk2kvm local --help`"),
+        (["local", "disk.vmdk"], '"vmdk2kvm local" does not know "disk.vmdk"', "--vmdk FILE"),
+        (["doctor", "stray"], '"vmdk2kvm doctor" does not know "stray"', "`vmdk2kvm doctor --help`"),
         (["local", "--vmdk"], "expected one argument", "`vmdk2kvm local --help`"),
         (["local", "--compress=yes"], "ignored explicit argument", "--help"),
     ],
@@ -74,6 +75,7 @@ def test_help_names_every_option_and_command() -> None:
     assert missing == []
     assert all(f"  {command.value} " in text for command in Command)
     assert max(len(line) for line in text.splitlines()) <= 100
+    assert "Every option but --config" in text
 
 
 def test_every_setting_is_taken_by_a_command_and_has_a_help_text() -> None:

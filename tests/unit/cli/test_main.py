@@ -206,6 +206,7 @@ def test_errors_are_told_in_json_when_a_file_asks_for_it(
     ("words", "part"),
     [
         ([], "no command was given"),
+        ([], "`cmd:`"),
         (["local"], '"local" needs a disk'),
         (["plan"], '"plan" needs a disk'),
         (["validate"], '"validate" needs an image'),

@@ -123,6 +123,20 @@ def test_a_relative_configuration_file_counts_from_the_current_directory(tmp_pat
         ("out_format: raw\ncompress: true\n", 2, "does not go with", None),
         ("vmdk: [a, b]\nto_output: [c]\n", 2, "1 files for 2 disks", None),
         ("to_output: [c, c]\n", 1, "one file twice", None),
+        (
+            "vmdk: a\nto_output: one.raw\n",
+            2,
+            'format "qcow2" "one.raw"',
+            "choose out_format raw, or a name that ends in .qcow2.",
+        ),
+        ("out_format: vdi\nto_output: [a, b.IMG]\n", 2, 'format "vdi" "b.IMG"', None),
+        ("out_format: raw\nto_output: a.vmdk\n", 2, '"a.vmdk"', "choose a name that ends in .raw."),
+        (
+            "stages: fetch,flatten\n",
+            1,
+            '"stages" cannot be "fetch,flatten"',
+            "write a list: stages: [fetch, flatten].",
+        ),
         ("stages: [fetch, flatten, fix]\n", 1, 'the stage "fix" needs the stage "inspect"', None),
         ("stages: [fetch]\nqemu_test: true\n", 2, '"qemu_test" needs the stage "validate"', None),
     ],
@@ -183,6 +197,16 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
     [
         ({"VMDK2KVM_OUTFORMAT": "raw"}, "names no setting", 'did you mean "VMDK2KVM_OUT_FORMAT"?'),
         ({"VMDK2KVM_trim": "1"}, "names no setting", None),
+        (
+            {"VMDK2KVM_CONFIG": "a.yaml"},
+            "names no setting",
+            "--config has no variable; name the file on the command line, and unset this one.",
+        ),
+        (
+            {"VMDK2KVM_STAGES": "fetch,flatten"},
+            '"VMDK2KVM_STAGES" cannot be "fetch,flatten"',
+            'separate the values with ":": VMDK2KVM_STAGES=fetch:flatten.',
+        ),
         ({"VMDK2KVM_TRIM": "maybe"}, '"VMDK2KVM_TRIM" cannot be "maybe"', "write true or false."),
         ({"VMDK2KVM_TIMEOUT": "1e3"}, '"VMDK2KVM_TIMEOUT" cannot be "1e3"', None),
         ({"VMDK2KVM_TIMEOUT": "9" * 5000}, '"VMDK2KVM_TIMEOUT" cannot be', None),
@@ -193,6 +217,19 @@ def test_errors_name_the_variable(environment: dict[str, str], part: str, hint: 
         from_text("", environment=environment)
     assert part in caught.value.message
     assert hint is None or caught.value.hint == hint
+
+
+def test_a_name_that_fits_its_format() -> None:
+    for out_format, name in (("raw", "a.img"), ("raw", "a.RAW"), ("vdi", "a.vdi"), ("qcow2", "a.disk")):
+        from_text(f"out_format: {out_format}\nto_output: {name}\n")
+    with pytest.raises(ConfigError, match=r'"one\.raw"'):
+        from_text("", to_output=["one.raw"])
+
+
+def test_a_flag_with_a_comma_is_told_how_a_list_is_given() -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_text("", stages=["fetch,flatten"])
+    assert caught.value.hint == "give the option once for each: --stages fetch --stages flatten."
 
 
 def test_errors_name_the_flag() -> None:

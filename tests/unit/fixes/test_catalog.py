@@ -45,7 +45,14 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         chosen(FixOptions(skip=frozenset({"initramfs-virtoi"})))
     assert '"initramfs-virtoi"' in caught.value.message
-    assert '"initramfs-virtio"' in caught.value.hint
+    assert 'did you mean "initramfs-virtio"?' in caught.value.hint
+
+
+def test_an_unknown_name_like_no_other_is_answered_with_all() -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(FixOptions(skip=frozenset({"xyzzy"})))
+    assert "did you mean" not in caught.value.hint
+    assert all(fix.name in caught.value.hint for fix in FIXES)
 
 
 def test_every_fix_has_a_section_and_the_page_is_current() -> None:
