@@ -67,11 +67,17 @@ class Pace:
         self._clock = clock
         self._begun: dict[tuple[str, str], tuple[float, int]] = {}
         self._shown: dict[tuple[str, str], float] = {}
+        self._done: set[tuple[str, str]] = set()
 
     def is_due(self, event: Progress) -> bool:
-        """The first event of a disk, the last, and one each interval between."""
+        """The first event of a disk, the first that says it is done, and one each interval between."""
         key, now = (event.stage.value, event.disk), self._clock()
-        due = event.done_bytes >= event.total_bytes or now - self._shown.get(key, -1e9) >= self._interval_s
+        if key in self._done:
+            return False
+        is_done = event.done_bytes >= event.total_bytes
+        if is_done:
+            self._done.add(key)
+        due = is_done or now - self._shown.get(key, -1e9) >= self._interval_s
         if due:
             self._shown[key] = now
         return due

@@ -247,7 +247,12 @@ def _evidence(spec: BootSpec, judgement: Judgement, seconds: float) -> BootEvide
         bus=spec.bus.value,
         seconds=seconds,
         reason=failure and failure.value,
-        evidence=tuple(f"{folder.name}/{name}" for name in files if (folder / name).is_file()),
+        evidence=tuple(f"{folder.name}/{name}" for name in files if _holds_something(folder / name)),
         facts=(*detail, *judgement.facts),
         findings=judgement.findings,
     )
+
+
+def _holds_something(path: Path) -> bool:
+    """A guest without a serial console leaves an empty log, which proves nothing."""
+    return path.is_file() and path.stat().st_size > 0

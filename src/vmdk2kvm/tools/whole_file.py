@@ -11,6 +11,8 @@ from vmdk2kvm.errors import OutputError, OutputFull, OutputNotWritable
 
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EEXIST})
+_ELSEWHERE = "choose another place for it, such as another --output-dir or to_output"
 
 
 def part_of(target: Path) -> Path:
@@ -89,12 +91,12 @@ def output_error(target: Path, number: int, reason: str) -> OutputError:
     if number in _FULL:
         return OutputFull(
             f'there is no room left for "{target}": {reason}.',
-            hint=f'free space in "{target.parent}", or choose another --output-dir.',
+            hint=f'free space in "{target.parent}", or {_ELSEWHERE}.',
             path=target,
         )
     return OutputNotWritable(
         f'"{target}" cannot be written: {reason}.',
-        hint="choose a folder you may write to with --output-dir.",
+        hint=f"a part of its path is a file; {_ELSEWHERE}." if number in _IN_THE_WAY else f"{_ELSEWHERE}.",
         path=target,
     )
 

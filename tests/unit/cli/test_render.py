@@ -43,6 +43,12 @@ def test_plain_lines_are_few_and_tell_rate_and_time_left() -> None:
     ]
 
 
+def test_the_end_of_a_disk_is_told_once() -> None:
+    pace = Pace(5.0, lambda: 1.0)
+    assert [pace.is_due(progress(done)) for done in (0, 100, 100)] == [True, True, False]
+    assert pace.is_due(progress(100, "other"))
+
+
 def test_disks_side_by_side_have_a_pace_each() -> None:
     pace = Pace(5.0, lambda: 1.0)
     assert pace.is_due(progress(1, "a")) and pace.is_due(progress(1, "b"))

@@ -62,7 +62,9 @@ def test_the_log_of_a_qemu_that_worked_is_not_kept(
 ) -> None:
     booted = Judgement(failure=None, detail="", facts=(), findings=())
     monkeypatch.setattr(qemu, "_watch", lambda *_: (booted, None))
-    assert qemu.boot(spec).verdict is Verdict.BOOTED
+    evidence = qemu.boot(spec)
+    assert evidence.verdict is Verdict.BOOTED
+    assert evidence.evidence == ("boot/witness.json",), "an empty console.log is no evidence"
     assert sorted(path.name for path in spec.evidence_folder.iterdir()) == ["console.log", "witness.json"]
 
 

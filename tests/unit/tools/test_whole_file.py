@@ -68,6 +68,15 @@ def test_the_hosts_refusals_are_translated(tmp_path, number, error):
     assert caught.value.exit_code == 6
 
 
+@pytest.mark.parametrize(
+    ("number", "in_the_way"), [(errno.ENOTDIR, True), (errno.EEXIST, True), (errno.EACCES, False)]
+)
+def test_the_hint_fits_a_result_wherever_it_was_asked_for(tmp_path, number, in_the_way):
+    hint = whole_file.output_error(tmp_path / "x", number, "no").hint
+    assert "another --output-dir or to_output" in hint
+    assert hint.startswith("a part of its path is a file") == in_the_way
+
+
 def test_writeback_is_only_a_hint(tmp_path):
     whole_file.start_writeback(tmp_path / "absent")
     (tmp_path / "file").write_bytes(b"x" * 10000)
