@@ -58,7 +58,8 @@ def argv(disk: Path, output: Path, *flags: str) -> list[str]:
 
 def environment(scratch: Path) -> dict[str, str]:
     scratch.mkdir(exist_ok=True)
-    return {**os.environ, "TMPDIR": str(scratch)}
+    # libguestfs keeps its appliance for later runs: that cache is no temporary file
+    return {**os.environ, "TMPDIR": str(scratch), "LIBGUESTFS_CACHEDIR": "/var/tmp"}
 
 
 def run_whole(command: list[str], scratch: Path) -> dict:

@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmdk2kvm.errors import FolderLocked, UsageError
+from vmdk2kvm.guest.sockets import sweep_dead_sockets
 from vmdk2kvm.tools import whole_file
 
 log = logging.getLogger(__name__)
 
 _NOT_IN_A_NAME = re.compile(r"[^\w.+@ -]|^[.\s-]+|[.\s]+$")
 _NAME_BYTES_MAX = 120
+_STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ def open_folder(path: Path, *, keep_state: bool = True) -> Iterator[VmFolder]:
     try:
         _lock(lock, path)
         with whole_file.translated(path):
+            sweep_dead_sockets(_last_start(folder.tmp))
             _empty(folder.tmp)
             folder.records.mkdir(exist_ok=True)
             handler = _log_to(folder.state / "log")
@@ -112,10 +115,19 @@ def _lock(lock: int, path: Path) -> None:
         raise FolderLocked(path) from error
 
 
+def _last_start(tmp: Path) -> float | None:
+    """When the run began that left `tmp` behind, in seconds since the epoch; None: it ended well."""
+    try:
+        return (tmp / _STARTED).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def _empty(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()
+    (folder / _STARTED).touch()
 
 
 def _log_to(path: Path) -> logging.Handler:

@@ -9,7 +9,6 @@ write to QEMU's debug-exit port, and its exit status is the answer.
 import functools
 import logging
 import os
-import tempfile
 from enum import Enum
 from pathlib import Path
 
@@ -49,12 +48,13 @@ def probe() -> Accelerator:
 
 
 def _runs_a_vcpu(accelerator: Accelerator) -> bool:
-    with tempfile.NamedTemporaryFile(suffix=".bin") as firmware:
+    with os.fdopen(os.memfd_create("firmware"), "wb") as firmware:  # nothing is left, however we end
         firmware.write(_FIRMWARE)
         firmware.flush()
+        path = f"/proc/{os.getpid()}/fd/{firmware.fileno()}"
         argv = (
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-m", "1",
-            "-machine", "pc", "-accel", accelerator.value, "-cpu", accelerator.cpu, "-bios", firmware.name,
+            "-machine", "pc", "-accel", accelerator.value, "-cpu", accelerator.cpu, "-bios", path,
             "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
         )  # fmt: skip
         try:
