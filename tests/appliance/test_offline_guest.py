@@ -14,6 +14,7 @@ from vmdk2kvm.guest.memory import File, Folder, Link, Node
 from vmdk2kvm.guest.offline_guest import OfflineGuest
 from vmdk2kvm.model.guest_os import BootLoaderKind, Firmware, Mount
 from vmdk2kvm.stages import inspect
+from vmdk2kvm.tools.accelerator import Accelerator, probe
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(600)]
 
@@ -283,6 +284,10 @@ def test_programs_of_the_guest(disks: Shelf) -> None:
         assert result.output.startswith("/tmp a 'b' é\n") and result.output.endswith("out\nerr\n")
         assert "tmp" in result.output.split("\n")[2].split()[0]  # memory, not the disk
         assert session.run(["none"], timeout_s=60).status == 127
+        spread = session.run(
+            ["sh", "-c", "read x </proc/sys/kernel/randomize_va_space; echo $x"], timeout_s=60
+        )
+        assert spread.output == ("0\n" if probe() is Accelerator.TCG else "2\n")  # emulated: fixed addresses
         left = session.run(["sh", "-c", ": >/tmp/left; sleep 1000 &"], timeout_s=60)
         assert left.status == 0 and not session.exists("/tmp/left")
         assert session.run(["sleep", "1000"], timeout_s=1).status == 137
