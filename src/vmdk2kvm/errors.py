@@ -14,6 +14,7 @@
     │   ├── GuestRefused             5   a guest this tool will not touch, with the reason
     │   ├── NoRoomInGuest            5
     │   ├── StalePlan                5   a file changed between plan and apply
+    │   ├── ChangedSinceRepair       5   files to be put back that changed after the repair
     │   ├── DoesNotConverge          5   a second plan after apply is not empty
     │   └── RebuildUnproven          5   a rebuilt initramfs does not hold what it must
     ├── OutputError                  6   where the result goes
@@ -126,6 +127,14 @@ class StalePlan(GuestError):
             hint="make the plan again and review it.",
         )
         self.path = path
+
+
+class ChangedSinceRepair(GuestError):
+    """`paths` are the files that are neither as the repair left them nor as they were before."""
+
+    def __init__(self, message: str, *, hint: str, paths: tuple[str, ...]) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = paths
 
 
 class DoesNotConverge(GuestError):

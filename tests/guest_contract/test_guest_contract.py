@@ -162,6 +162,30 @@ def test_remove(guest: GuestWriter) -> None:
         guest.remove("/etc/default")
 
 
+def test_remove_folder(guest: GuestWriter) -> None:
+    guest.remove_folder("/etc/empty")
+    assert not guest.exists("/etc/empty")
+    for path in ("/etc/default", "/etc/fstab", "/etc/absolute", "/"):
+        with pytest.raises(GuestError):
+            guest.remove_folder(path)
+    assert guest.exists("/etc/default/grub")
+    with pytest.raises(FileNotFoundError):
+        guest.remove_folder("/etc/empty")
+
+
+def test_remove_tree(guest: GuestWriter) -> None:
+    guest.make_symlink("/usr/etc", "/etc")
+    guest.remove_tree("/usr")
+    assert guest.list_tree("/usr") == ()
+    assert not guest.exists("/usr")
+    assert guest.read_text("/etc/default/grub") == "GRUB_TIMEOUT=5\n", "a link was followed"
+    for path in ("/etc/fstab", "/lib", "/"):
+        with pytest.raises(GuestError):
+            guest.remove_tree(path)
+    with pytest.raises(FileNotFoundError):
+        guest.remove_tree("/usr")
+
+
 def test_make_symlink(guest: GuestWriter) -> None:
     guest.make_symlink("/etc/link", "default/grub")
     assert guest.read_text("/etc/link") == "GRUB_TIMEOUT=5\n"

@@ -154,6 +154,24 @@ class MemoryGuest:
         del self._nodes[place]
         self._serials.pop(place, None)
 
+    def remove_folder(self, path: str) -> None:
+        place = self._a_folder(path)
+        if any(below.startswith(f"{place}/") for below in self._nodes):
+            raise GuestError(f'"{path}" in the guest is not empty.', hint=LOOK)
+        del self._nodes[place]
+
+    def remove_tree(self, path: str) -> None:
+        place = self._a_folder(path)
+        for gone in [each for each in self._nodes if f"{each}/".startswith(f"{place}/")]:
+            del self._nodes[gone]
+            self._serials.pop(gone, None)
+
+    def _a_folder(self, path: str) -> str:
+        place = self._place(path)
+        if place == "/" or not isinstance(self._node(place, path), Folder):
+            raise GuestError(f'"{path}" in the guest is not a folder to remove.', hint=LOOK)
+        return place
+
     def make_symlink(self, path: str, target: str) -> None:
         place = self._place(path)
         if not isinstance(self._nodes.get(place, Link(target="")), Link):

@@ -200,6 +200,20 @@ class OfflineGuest:
             raise _not_a_file(path)
         self._appliance.call("rm", place, path=path)
 
+    def remove_folder(self, path: str) -> None:
+        self._appliance.call("rmdir", self._folder_to_remove(path), path=path)
+
+    def remove_tree(self, path: str) -> None:
+        self._appliance.call("rm_rf", self._folder_to_remove(path), path=path)
+
+    def _folder_to_remove(self, path: str) -> str:
+        place = self._place(path)
+        if place == "/" or not stat.S_ISDIR(self._lstat(place, path)["st_mode"]):
+            raise GuestError(
+                f'"{visible(path)}" in the guest is not a folder to remove.', hint="look at it in the guest."
+            )
+        return place
+
     def make_symlink(self, path: str, target: str) -> None:
         place = self._place(path)
         present = self._lstat_or_none(place)

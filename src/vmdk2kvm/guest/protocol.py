@@ -73,6 +73,12 @@ class GuestWriter(GuestReader, Protocol):
 
     def remove(self, path: str) -> None: ...
 
+    def remove_folder(self, path: str) -> None:
+        """An empty folder; GuestError for one that holds anything, and for what is no folder."""
+
+    def remove_tree(self, path: str) -> None:
+        """A folder and all below it; links in it are removed, not followed."""
+
     def make_symlink(self, path: str, target: str) -> None:
         """Create, or replace an existing link."""
 
