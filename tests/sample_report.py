@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vmdk2kvm.model.changes import (
     Change,
+    CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
@@ -45,6 +46,7 @@ CHANGES: tuple[Change, ...] = (
     WriteFile(path="/new", before=None, after=b"\x00\xff", mode=0o600),
     RemoveFile(path="/boot/grub/device.map", before=b"(hd0) /dev/sda\n"),
     MakeSymlink(path="/link", before="old", target=EVIL),
+    CopyWithin(path="/copy", source=EVIL, size_bytes=1536, sha256="5e"),
     RunCommand(argv=("sh", "-c", EVIL), done_when="/done", may_write=("/var/lib",)),
     Rebuild(
         what=RebuildKind.INITRAMFS,

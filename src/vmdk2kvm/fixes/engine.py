@@ -20,6 +20,7 @@ from vmdk2kvm.guest.paths import parent
 from vmdk2kvm.guest.protocol import GuestReader, GuestWriter
 from vmdk2kvm.model.changes import (
     Change,
+    CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
@@ -185,6 +186,9 @@ def _edit(guest: GuestWriter, change: Change) -> str:
         case MakeSymlink():
             guest.make_folder(parent(change.path))
             guest.make_symlink(change.path, change.target)
+        case CopyWithin():
+            guest.make_folder(parent(change.path))
+            guest.copy_within(change.source, change.path)
         case _:
             raise AssertionError("an opaque change is no edit")
     return change.path

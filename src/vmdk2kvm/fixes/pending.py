@@ -5,6 +5,7 @@ opaque change may write is unknown until it ran: reading it here is a mistake in
 order and raises UnknownAfter.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +15,7 @@ from typing import BinaryIO
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.guest.paths import resolve
 from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, FileStat, FileType, GuestReader
-from vmdk2kvm.model.changes import Change, MakeSymlink, RemoveFile, WriteFile
+from vmdk2kvm.model.changes import Change, CopyWithin, MakeSymlink, RemoveFile, WriteFile
 
 
 class UnknownAfter(RuntimeError):
@@ -48,6 +49,10 @@ class PendingGuest:
                 self._removed.add(place)
             case MakeSymlink():
                 self._links[self._place(change.path)] = change.target
+            case CopyWithin():
+                content, mode = self.read_bytes(change.source), self._mode(change.source)
+                self._files[self._place(change.path)] = (content, mode)
+                self._removed.discard(self._place(change.path))
             case _:
                 self._unknown.extend(may_write)
 
@@ -59,6 +64,8 @@ class PendingGuest:
                     return self._content(change.path) == change.before
                 case MakeSymlink():
                     return self._link(change.path) == change.before
+                case CopyWithin():
+                    return self._is_free(change.path) and self._sha256(change.source) == change.sha256
                 case _:
                     return True
         except GuestError:  # something of another kind stands there
@@ -179,6 +186,20 @@ class PendingGuest:
             return self.read_bytes(path)
         except FileNotFoundError:
             return None
+
+    def _sha256(self, path: str) -> str | None:
+        content = self._content(path)
+        return None if content is None else hashlib.sha256(content).hexdigest()
+
+    def _is_free(self, path: str) -> bool:
+        try:
+            self.stat(path)
+        except FileNotFoundError:
+            return True
+        return False
+
+    def _mode(self, path: str) -> int:
+        return self.stat(self.realpath(path)).mode
 
     def _link(self, path: str) -> str | None:
         try:

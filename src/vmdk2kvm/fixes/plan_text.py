@@ -5,7 +5,7 @@ import shlex
 from vmdk2kvm.fixes.rebuild import recipe
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.unified_diff import unified_diff
-from vmdk2kvm.model.changes import Change, MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.changes import Change, CopyWithin, MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import Finding
 
@@ -26,6 +26,8 @@ def render_change(change: Change) -> str:
         case MakeSymlink():
             was = "" if change.before is None else f" (was {change.before})"
             return visible(f"{change.path} -> {change.target}{was}") + "\n"
+        case CopyWithin():
+            return visible(f"{change.source} copied to {change.path} (sha256 {change.sha256})") + "\n"
         case RunCommand():
             return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
         case Rebuild():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vmdk2kvm.errors import NoRoomInGuest
 from vmdk2kvm.fixes.journal import STATE_FOLDER
-from vmdk2kvm.model.changes import MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.changes import CopyWithin, Exact, MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
 from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.units import KIB, MIB, format_bytes
@@ -62,7 +62,7 @@ def images_to_move_away(plan: Plan, os: GuestOs, *, backup: bool) -> frozenset[s
 def _take_edits(
     room: _Room,
     mountpoints: tuple[str, ...],
-    edits: Iterable[WriteFile | RemoveFile | MakeSymlink],
+    edits: Iterable[Exact],
     *,
     backup: bool,
 ) -> None:
@@ -111,7 +111,7 @@ def mountpoint_of(path: str, mountpoints: Iterable[str]) -> str:
     return max(holding, key=len, default="/")
 
 
-def _sizes(edit: WriteFile | RemoveFile | MakeSymlink) -> tuple[int, int]:
+def _sizes(edit: Exact) -> tuple[int, int]:
     match edit:
         case WriteFile():
             return len(edit.before or b""), len(edit.after)
@@ -119,6 +119,8 @@ def _sizes(edit: WriteFile | RemoveFile | MakeSymlink) -> tuple[int, int]:
             return len(edit.before), 0
         case MakeSymlink():
             return 0, len(edit.target)
+        case CopyWithin():
+            return 0, edit.size_bytes
 
 
 def _check_inodes(room: _Room, mountpoint: str) -> None:

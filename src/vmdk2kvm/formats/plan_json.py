@@ -15,6 +15,7 @@ from typing import Any
 from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.model.changes import (
     Change,
+    CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
@@ -110,6 +111,14 @@ def change_fields(change: Change) -> Fields:
                 "before": change.before,
                 "target": change.target,
             }
+        case CopyWithin():
+            return {
+                "kind": change.kind,
+                "path": change.path,
+                "source": change.source,
+                "size_bytes": change.size_bytes,
+                "sha256": change.sha256,
+            }
         case RunCommand():
             return {
                 "kind": change.kind,
@@ -155,6 +164,15 @@ def _make_symlink(fields: Fields) -> MakeSymlink:
     )
 
 
+def _copy_within(fields: Fields) -> CopyWithin:
+    return CopyWithin(
+        path=_text(fields["path"]),
+        source=_text(fields["source"]),
+        size_bytes=int(fields["size_bytes"]),
+        sha256=_text(fields["sha256"]),
+    )
+
+
 def _run_command(fields: Fields) -> RunCommand:
     return RunCommand(
         argv=tuple(_text(word) for word in fields["argv"]),
@@ -178,6 +196,7 @@ _PARSERS: dict[str, Callable[[Fields], Change]] = {
     "write-file": _write_file,
     "remove-file": _remove_file,
     "make-symlink": _make_symlink,
+    "copy-within": _copy_within,
     "run-command": _run_command,
     "rebuild": _rebuild,
 }

@@ -8,6 +8,7 @@ from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.unified_diff import unified_diff
 from vmdk2kvm.model.changes import (
     Change,
+    CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
@@ -15,6 +16,7 @@ from vmdk2kvm.model.changes import (
     RunCommand,
     WriteFile,
 )
+from vmdk2kvm.model.units import format_bytes
 
 
 def render(changes: Sequence[PlannedChange]) -> str:
@@ -40,6 +42,9 @@ def describe(change: Change) -> str:
         case MakeSymlink():
             was = f" (was {_quoted(change.before)})" if change.before is not None else ""
             return f"link {_quoted(change.path)} -> {_quoted(change.target)}{was}\n"
+        case CopyWithin():
+            size = format_bytes(change.size_bytes)
+            return f"copy {_quoted(change.source)} to {_quoted(change.path)} ({size})\n"
         case RunCommand():
             argv = visible(shlex.join(change.argv)).replace("\n", "\\n")
             may_write = ", ".join(map(_quoted, change.may_write)) or "nothing"

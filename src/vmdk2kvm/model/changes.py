@@ -43,6 +43,18 @@ class MakeSymlink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyWithin:
+    """A new file at `path`, where nothing stands yet, like the guest's own file `source`."""
+
+    path: str
+    source: str
+    size_bytes: int
+    sha256: str
+
+    kind: Literal["copy-within"] = "copy-within"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCommand:
     """Another program writes. `done_when` is a path that must exist afterwards."""
 
@@ -74,7 +86,7 @@ class Rebuild:
     kind: Literal["rebuild"] = "rebuild"
 
 
-Exact = WriteFile | RemoveFile | MakeSymlink
+Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin
 Opaque = RunCommand | Rebuild
 Change = Exact | Opaque
 

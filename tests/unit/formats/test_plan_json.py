@@ -10,6 +10,7 @@ from vmdk2kvm.formats.plan_json import parse, plan_of, render
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.model.changes import (
     Change,
+    CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
@@ -33,6 +34,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     ),
     st.builds(RemoveFile, path=texts, before=contents),
     st.builds(MakeSymlink, path=texts, before=st.none() | texts, target=texts),
+    st.builds(CopyWithin, path=texts, source=texts, size_bytes=st.integers(0, 1 << 30), sha256=texts),
     st.builds(RunCommand, argv=word_tuples, done_when=texts, may_write=word_tuples),
     st.builds(
         Rebuild,

@@ -269,6 +269,7 @@ nothing -> 2 bytes, sha256 06eb7d6a69ee19e5fbdf749018d3d2abfa04bcbd1365db312eb86
 @@ -1 +0,0 @@
 -(hd0) /dev/sda
 link "/link" -> "x\x1b[31m|`<b>*_\n# y\u202e\xff" (was "old")
+copy "x\x1b[31m|`<b>*_\n# y\u202e\xff" to "/copy" (1.5 KiB)
 run sh -c 'x\x1b[31m|`<b>*_\n# y\u202e\xff'
   done when "/done" exists; may write below "/var/lib"
 rebuild initramfs "/boot/initrd" for kernel "6.1" with dracut
