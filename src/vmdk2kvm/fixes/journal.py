@@ -2,7 +2,7 @@
 
 /var/lib/vmdk2kvm/<plan id>/ (0700) holds journal.json and backup/<path>: each changed file as it
 was, with mode, owner and attributes. The journal stands before the first edit; a rebuild is struck
-off it only when it is proven.
+off it only when it is proven. fixes/undo.py reads it.
 """
 
 import hashlib
@@ -10,12 +10,23 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vmdk2kvm.errors import GuestError
 from vmdk2kvm.guest.paths import parent
-from vmdk2kvm.guest.protocol import FileType, GuestWriter
-from vmdk2kvm.model.changes import Exact, MakeSymlink, PlannedChange, Rebuild, RunCommand, WriteFile
+from vmdk2kvm.guest.protocol import FileType, GuestReader, GuestWriter
+from vmdk2kvm.model.changes import (
+    CopyWithin,
+    Exact,
+    MakeSymlink,
+    PlannedChange,
+    Rebuild,
+    RunCommand,
+    WriteFile,
+)
 from vmdk2kvm.model.plan import Plan
+from vmdk2kvm.model.units import MIB
 
 STATE_FOLDER = "/var/lib/vmdk2kvm"
+JOURNAL = "journal.json"
 SCHEMA = 1
 
 
@@ -30,10 +41,17 @@ def backup_path(plan: Plan, path: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
-    """`entries` are the exact changes by path; `ran` what programs wrote, `owed` what is left to do."""
+    """`entries` are the exact changes by path; `ran` what programs wrote, `owed` what is left to do.
+
+    `serial` counts the plans applied to this guest. `made_folders` were not there before, the outer
+    ones first. `rebuilds` say where each image's old content lies, and once proven its new hash.
+    """
 
     plan: Plan
+    serial: int = 1
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    made_folders: dict[str, None] = field(default_factory=dict)
+    rebuilds: list[dict[str, Any]] = field(default_factory=list)
     ran: list[dict[str, Any]] = field(default_factory=list)
     owed: list[str] = field(default_factory=list)
 
@@ -41,26 +59,35 @@ class Journal:
         fields = {
             "schema": SCHEMA,
             "plan": self.plan.id,
+            "serial": self.serial,
             "changes": list(self.entries.values()),
+            "made_folders": list(self.made_folders),
+            "rebuilds": self.rebuilds,
             "ran": self.ran,
             "owed": self.owed,
         }
         text = json.dumps(fields, indent=2) + "\n"
-        guest.write_bytes(f"{folder_of(self.plan)}/journal.json", text.encode(), mode=0o600)
+        guest.write_bytes(f"{folder_of(self.plan)}/{JOURNAL}", text.encode(), mode=0o600)
 
     def strike(self, guest: GuestWriter, change: RunCommand | Rebuild, wrote: tuple[str, ...]) -> None:
         """Record that an opaque change is done and what it wrote."""
         self.owed.remove(_owed(change))
         self.ran.append({"kind": change.kind, "what": _owed(change), "wrote": list(wrote)})
+        for rebuild in self.rebuilds:
+            if isinstance(change, Rebuild) and rebuild["path"] == change.path:
+                rebuild["after"] = hash_of(guest, rebuild["image"])
+        for path in self.entries.keys() & wrote:  # a program changed what an edit had left
+            self.entries[path] |= _standing(guest, path)
         self.write(guest)
 
 
 def begin(guest: GuestWriter, plan: Plan) -> Journal:
     """Back up every file the plan edits and write the journal; nothing is edited yet."""
+    journal = Journal(plan=plan, serial=_next_serial(guest))
+    journal.made_folders.update(dict.fromkeys(_missing(guest, STATE_FOLDER)))
     guest.make_folder(parent(STATE_FOLDER))
     for folder in (STATE_FOLDER, folder_of(plan)):
         guest.make_folder(folder, mode=0o700)
-    journal = Journal(plan=plan)
     for item in plan.changes:
         _begin_change(guest, journal, item)
     journal.write(guest)
@@ -71,10 +98,15 @@ def _begin_change(guest: GuestWriter, journal: Journal, item: PlannedChange) -> 
     change = item.change
     if isinstance(change, RunCommand | Rebuild):
         journal.owed.append(_owed(change))
+        if isinstance(change, Rebuild):
+            image = guest.realpath(change.path)
+            kept = backup_path(journal.plan, image)
+            journal.rebuilds.append({"path": change.path, "image": image, "backup": kept, "after": None})
         return
     path = _real(guest, change)
+    journal.made_folders.update(dict.fromkeys(_missing(guest, parent(path))))
     entry = journal.entries.get(path) or _entry(guest, journal.plan, path, change)
-    journal.entries[path] = entry | {"kind": change.kind, "after": _after(change)}
+    journal.entries[path] = entry | {"kind": change.kind} | _after(change)
 
 
 def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str, Any]:
@@ -82,7 +114,7 @@ def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str
     entry: dict[str, Any] = {"path": path, "before": None, "backup": None}
     if isinstance(change, MakeSymlink):
         return entry | {"before": change.before}
-    if change.before is None:
+    if isinstance(change, CopyWithin) or change.before is None:
         return entry
     stat = guest.stat(path)
     kept = backup_path(plan, path)
@@ -93,6 +125,7 @@ def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str
         "mode": f"{stat.mode:04o}",
         "uid": stat.uid,
         "gid": stat.gid,
+        "mtime_s": stat.mtime_s,
         "backup": kept,
     }
 
@@ -108,14 +141,60 @@ def _real(guest: GuestWriter, change: Exact) -> str:
     return guest.realpath(change.path) if linked else change.path
 
 
-def _after(change: Exact) -> str | None:
+def _missing(guest: GuestReader, folder: str) -> list[str]:
+    """`folder` and those above it that are not there, the outer ones first."""
+    found: list[str] = []
+    while folder != "/" and not guest.exists(folder):
+        found.insert(0, folder)
+        folder = parent(folder)
+    return found
+
+
+def _next_serial(guest: GuestReader) -> int:
+    """One more than any journal in the guest has; one that cannot be read counts as none."""
+    return 1 + max((_serial(guest, path) for path in guest.glob(f"{STATE_FOLDER}/*/{JOURNAL}")), default=0)
+
+
+def _serial(guest: GuestReader, path: str) -> int:
+    try:
+        serial = json.loads(guest.read_bytes(path)).get("serial", 0)
+    except (FileNotFoundError, GuestError, ValueError, AttributeError, RecursionError):
+        return 0
+    return serial if isinstance(serial, int) else 0
+
+
+def _after(change: Exact) -> dict[str, str | None]:
+    """What a change leaves: "left" says of which kind "after" speaks."""
     match change:
         case WriteFile():
-            return _sha256(change.after)
+            return {"left": "file", "after": _sha256(change.after)}
         case MakeSymlink():
-            return change.target
+            return {"left": "link", "after": change.target}
+        case CopyWithin():
+            return {"left": "file", "after": change.sha256}
         case _:
-            return None
+            return {"left": "nothing", "after": None}
+
+
+def _standing(guest: GuestReader, path: str) -> dict[str, str | None]:
+    try:
+        stat = guest.stat(path)
+    except FileNotFoundError:
+        return {"left": "nothing", "after": None}
+    if stat.type is FileType.SYMLINK:
+        return {"left": "link", "after": guest.readlink(path)}
+    if stat.type is not FileType.REGULAR:
+        return {"left": "other", "after": None}
+    return {"left": "file", "after": hash_of(guest, path)}
+
+
+def hash_of(guest: GuestReader, path: str) -> str:
+    """The SHA-256 of a file of any size."""
+    digest = hashlib.sha256()
+    with guest.open(path) as stream:
+        while piece := stream.read(MIB):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _owed(change: RunCommand | Rebuild) -> str:
