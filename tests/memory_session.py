@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vmdk2kvm.errors import GuestError
+from vmdk2kvm.formats.luks import read_header
 from vmdk2kvm.guest.memory import Folder, MemoryGuest, Node
 from vmdk2kvm.guest.paths import join
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, Room, Subvolumes
+from vmdk2kvm.model.luks import LuksKey, Secret
 
 Tree = Mapping[str, bytes | str | Node]
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
@@ -30,6 +32,43 @@ def partition(name: str, content: str | None, uuid: str | None = None, **facts: 
     return replace(found, **facts)
 
 
+class Locked:
+    """A LUKS volume: `content` is what stands directly inside, `volumes` those of LVM on top of that."""
+
+    def __init__(
+        self,
+        header: bytes,
+        passphrase: bytes,
+        content: str,
+        *volumes: BlockDevice,
+        uuid: str = "inside",
+    ) -> None:
+        self.header = header
+        self._key = Secret(passphrase)
+        self._content = content
+        self._uuid = uuid
+        self._volumes = volumes
+        self.inside: list[BlockDevice] = []
+        self.opened_by: LuksKey | None = None
+        self.refused: list[LuksKey] = []
+
+    def open(self, name: str, key: LuksKey) -> bool:
+        if key.secret != self._key:
+            self.refused.append(key)
+            return False
+        mapping = BlockDevice(
+            device=f"/dev/mapper/{name}",
+            kind=BlockKind.CRYPT,
+            size_bytes=1 << 29,
+            content=self._content,
+            uuid=self._uuid,
+            luks_uuid=read_header(lambda offset, size: self.header[offset : offset + size]).uuid,
+        )
+        self.inside = [mapping, *self._volumes]
+        self.opened_by = key
+        return True
+
+
 class MemorySession(MemoryGuest):
     """`trees` are the files of each device; those of a btrfs subvolume stand below its path."""
 
@@ -40,16 +79,39 @@ class MemorySession(MemoryGuest):
         *,
         subvolumes: Mapping[str, Subvolumes] | None = None,
         broken: Sequence[str] = (),
+        luks: Mapping[str, "Locked"] | None = None,
     ) -> None:
         super().__init__({})
         self._devices = tuple(devices)
         self._trees = trees
         self._subvolumes = subvolumes or {}
         self._broken = broken
+        self.luks = dict(luks or {})
         self.mounts: list[tuple[str, str, tuple[str, ...], bool]] = []
 
     def block_devices(self) -> tuple[BlockDevice, ...]:
-        return self._devices
+        opened = (device for locked in self.luks.values() for device in locked.inside)
+        return (*self._devices, *opened)
+
+    def read_device(self, device: str, offset: int, size_bytes: int) -> bytes:
+        locked = self.luks.get(device)
+        return locked.header[offset : offset + size_bytes] if locked else b""
+
+    def open_luks(self, device: str, name: str, key: LuksKey) -> bool:
+        return self.luks[device].open(name, key)
+
+    def luks_keys(self, device: str) -> tuple[LuksKey | None, tuple[LuksKey, ...]]:
+        locked = self.luks[device]
+        return locked.opened_by, tuple(locked.refused)
+
+    def rename_luks(self, device: str, name: str) -> None:
+        found = next(one for one in self.luks.values() if any(each.device == device for each in one.inside))
+        path = f"/dev/mapper/{name}"
+        found.inside = [
+            replace(each, device=path) if each.device == device else each for each in found.inside
+        ]
+        if device in self._trees:
+            self._trees = {**self._trees, path: self._trees[device]}
 
     def mount(
         self, device: str, mountpoint: str, *, options: Sequence[str] = (), read_only: bool = False

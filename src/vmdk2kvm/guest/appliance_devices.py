@@ -42,6 +42,9 @@ true
 """
 
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))")
+_LUKS_UUID = re.compile(
+    r"CRYPT-LUKS[12]-([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})-.*"
+)
 _LVM_UUID = re.compile(r"LVM-[0-9A-Za-z]{64}")  # with a suffix it is LVM's own ("-real", "_tmeta")
 Facts = Mapping[str, str]
 
@@ -115,6 +118,8 @@ def _scsi_target(facts: Facts) -> int | None:
 def _mapped(facts: Facts) -> BlockDevice | None:
     uuid = facts.get("dm_uuid", "")
     path = f"/dev/mapper/{facts['dm_name']}"
+    if luks := _LUKS_UUID.fullmatch(uuid):
+        return _made(facts, device=path, kind=BlockKind.CRYPT, luks_uuid="-".join(luks.groups()))
     if not uuid.startswith("LVM-"):
         return _made(facts, device=path, kind=BlockKind.OTHER)
     if not _LVM_UUID.fullmatch(uuid):
@@ -137,6 +142,7 @@ def _made(
     aliases: tuple[str, ...] = (),
     disk: int | None = None,
     partition: int | None = None,
+    luks_uuid: str | None = None,
 ) -> BlockDevice:
     return BlockDevice(
         device=device,
@@ -153,6 +159,7 @@ def _made(
         boot_code=bytes.fromhex(facts.get("boot_code", "")) if kind is BlockKind.DISK else b"",
         disk=disk,
         partition=partition,
+        luks_uuid=luks_uuid,
     )
 
 

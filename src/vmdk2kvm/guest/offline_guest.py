@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from vmdk2kvm.errors import GuestError, Vmdk2KvmError
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.guest import appliance_devices, appliance_scripts
+from vmdk2kvm.guest import appliance_devices, appliance_scripts, offline_luks
 from vmdk2kvm.guest.appliance import SYSROOT, Appliance
 from vmdk2kvm.guest.offline_stream import FileStream
 from vmdk2kvm.guest.paths import join, parent, resolve
@@ -26,6 +26,7 @@ from vmdk2kvm.guest.protocol import (
     Room,
     Subvolumes,
 )
+from vmdk2kvm.model.luks import LuksKey
 from vmdk2kvm.model.units import MIB
 
 READ_LIMIT_BYTES = 16 * MIB
@@ -49,6 +50,8 @@ class OfflineGuest:
         self._inner_names: dict[str, str] = {}
         self._contents: dict[str, str | None] = {}
         self._mounted: dict[str, str | None] = {}  # mount point -> file system type
+        self._keys_that_fit: dict[str, LuksKey] = {}
+        self._keys_refused: dict[str, tuple[LuksKey, ...]] = {}
 
     # disks and file systems
 
@@ -58,6 +61,29 @@ class OfflineGuest:
         self._inner_names = {device.device: inner for inner, device in found.items()}
         self._contents = {device.device: device.content for device in found.values()}
         return tuple(found.values())
+
+    def read_device(self, device: str, offset: int, size_bytes: int) -> bytes:
+        if not self._inner_names:
+            self.block_devices()
+        read: bytes = self._appliance.call(
+            "pread_device", self._inner_names.get(device, device), size_bytes, offset, path=device
+        )
+        return read
+
+    def open_luks(self, device: str, name: str, key: LuksKey) -> bool:
+        inner = self._inner_names.get(device, device)
+        fits = offline_luks.open_luks(self._appliance, inner, device, name, key.secret)
+        if fits:
+            self._keys_that_fit[device] = key
+        else:
+            self._keys_refused[device] = (*self._keys_refused.get(device, ()), key)
+        return fits
+
+    def luks_keys(self, device: str) -> tuple[LuksKey | None, tuple[LuksKey, ...]]:
+        return self._keys_that_fit.get(device), self._keys_refused.get(device, ())
+
+    def rename_luks(self, device: str, name: str) -> None:
+        offline_luks.rename(self._appliance, self._inner_names.get(device, device), name)
 
     def mount(
         self, device: str, mountpoint: str, *, options: Sequence[str] = (), read_only: bool = False

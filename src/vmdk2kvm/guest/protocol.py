@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO, Protocol
 
+from vmdk2kvm.model.luks import LuksKey
+
 TEXT_ENCODING = "utf-8"
 TEXT_ERRORS = "surrogateescape"
 
@@ -105,6 +107,7 @@ class BlockKind(Enum):
     PARTITION = "partition"
     LVM = "lvm"
     MD = "md"
+    CRYPT = "crypt"  # what is inside an open LUKS volume
     OTHER = "other"  # another device-mapper volume
 
 
@@ -115,7 +118,8 @@ class BlockDevice:
     `device` is the name to mount it by; `aliases` are other stable names of the same device
     ("/dev/mapper/vg0-root"). `content` is blkid's TYPE ("ext4", "LVM2_member", "swap"), None for
     nothing known. `table` ("gpt", "dos") and `boot_code` (the first 440 bytes) are a disk's own.
-    `part_type` is a GPT type GUID or an MBR type ("0xef"), in lower case.
+    `part_type` is a GPT type GUID or an MBR type ("0xef"), in lower case. `luks_uuid` is that of the
+    LUKS volume whose inside this is.
     """
 
     device: str
@@ -132,6 +136,7 @@ class BlockDevice:
     boot_code: bytes = b""
     disk: int | None = None
     partition: int | None = None
+    luks_uuid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +162,21 @@ class GuestSession(GuestWriter, Protocol):
     """A guest whose file systems are not mounted yet: what INSPECT needs beyond files."""
 
     def block_devices(self) -> tuple[BlockDevice, ...]: ...
+
+    def read_device(self, device: str, offset: int, size_bytes: int) -> bytes:
+        """The bytes of a block device there; fewer, or none, behind its end."""
+
+    def open_luks(self, device: str, name: str, key: LuksKey) -> bool:
+        """Open a LUKS volume as /dev/mapper/NAME, with the volume groups inside it.
+
+        False when the key does not fit. Raises GuestError.
+        """
+
+    def luks_keys(self, device: str) -> tuple[LuksKey | None, tuple[LuksKey, ...]]:
+        """The key that opened the volume, and those that did not."""
+
+    def rename_luks(self, device: str, name: str) -> None:
+        """Call an open volume ("/dev/mapper/luks-…", not mounted) /dev/mapper/NAME."""
 
     def mount(
         self, device: str, mountpoint: str, *, options: Sequence[str] = (), read_only: bool = False

@@ -105,3 +105,16 @@ def test_a_label_adds_no_facts() -> None:
     assert {each.device: each.content for each in parse(hostile, 2).values()} == {
         each.device: each.content for each in parse(TEXT, 2).values()
     }
+
+
+def test_the_inside_of_an_open_luks_volume_knows_its_container() -> None:
+    text = (
+        "@dm-0\nsize=2048\nparent=block\ndm_name=luks-x\n"
+        "dm_uuid=CRYPT-LUKS2-11111111222233334444555555555555-luks-x\n"
+        "@dm-1\nsize=8\nparent=block\ndm_name=plain\ndm_uuid=CRYPT-PLAIN-plain\n"
+        "\nDEVNAME=/dev/dm-0\nTYPE=ext4\n"
+    )
+    inside, other = parse(text, 1).values()
+    assert (inside.device, inside.kind, inside.content) == ("/dev/mapper/luks-x", BlockKind.CRYPT, "ext4")
+    assert inside.luks_uuid == "11111111-2222-3333-4444-555555555555"
+    assert (other.device, other.kind, other.luks_uuid) == ("/dev/mapper/plain", BlockKind.OTHER, None)

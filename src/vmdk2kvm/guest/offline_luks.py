@@ -1,0 +1,73 @@
+"""LUKS volumes opened inside the appliance (cryptsetup(8)).
+
+A key goes into the appliance's memory through a file that has no name on the host, and is removed
+there as soon as cryptsetup has read it: it stands in no argument list and on no disk.
+"""
+
+import os
+import shlex
+
+from vmdk2kvm.errors import GuestError, ToolMissing
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.guest.appliance import Appliance
+from vmdk2kvm.model.luks import Secret
+
+_KEY = "/run/vmdk2kvm/key"
+_TIMEOUT_S = 900.0  # argon2 is made to be slow, and emulation makes it slower
+_WRONG_KEY = 2  # cryptsetup's exit statuses
+_NO_MEMORY = 3
+_NO_PROGRAM = 127
+
+
+def open_luks(appliance: Appliance, device: str, shown: str, name: str, key: Secret) -> bool:
+    """Open `device` (called `shown` outside) as /dev/mapper/NAME with the volume groups in it."""
+    _put(appliance, key)
+    command = ["cryptsetup", "open", "--type", "luks", "--allow-discards", "--key-file", _KEY, device, name]
+    # a locked RAID or volume group below could not be started; one inside becomes visible now
+    script = f"""{shlex.join(command)}; status=$?; rm -f {_KEY}
+[ $status = 0 ] || exit $status
+udevadm settle; mdadm --assemble --scan --no-degraded >/dev/null 2>&1
+lvm vgchange --activate y --sysinit >/dev/null 2>&1; udevadm settle"""
+    result = appliance.shell(script, timeout_s=_TIMEOUT_S)
+    if result.status == _WRONG_KEY:
+        return False
+    if result.status == _NO_PROGRAM:
+        raise ToolMissing("cryptsetup")
+    if result.status == _NO_MEMORY:
+        raise GuestError(
+            f'there is not enough memory to open the LUKS volume "{visible(shown)}".',
+            hint="its header asks for more than this host gave the appliance; free memory, then run again.",
+        )
+    if result.status != 0 and not _is_open(appliance, name):
+        said = visible(result.text.strip().rpartition("\n")[2])
+        raise GuestError(
+            f'the LUKS volume "{visible(shown)}" cannot be opened: {said}',
+            hint="open it on the source machine; its header or its cipher may need something special.",
+        )
+    return True
+
+
+def rename(appliance: Appliance, old: str, new: str) -> None:
+    """Give the mapping of the device `old` ("/dev/dm-0") another name below /dev/mapper."""
+    command = shlex.join(["dmsetup", "rename", old, new])
+    result = appliance.shell(f"{command} && udevadm settle")
+    if result.status != 0:
+        raise GuestError(
+            f'the volume "{visible(old)}" cannot be called "{visible(new)}":'
+            f" {visible(result.text.strip().rpartition(chr(10))[2])}",
+            hint="look at the names in /etc/crypttab in the guest.",
+        )
+
+
+def _put(appliance: Appliance, key: Secret) -> None:
+    nameless = os.memfd_create("key")
+    try:
+        os.write(nameless, key.reveal())
+        appliance.shell("mkdir -p /run/vmdk2kvm")
+        appliance.call("debug_upload", f"/proc/self/fd/{nameless}", _KEY, 0o600)
+    finally:
+        os.close(nameless)
+
+
+def _is_open(appliance: Appliance, name: str) -> bool:
+    return appliance.shell(f"[ -e {shlex.quote(f'/dev/mapper/{name}')} ]").status == 0
