@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """One value as it was written; `item_lines` are the lines of a list's items."""
+    """One value as it was written.
+
+    `item_lines` are the lines of a list's items, `key_lines` those of the keys of each item that is a
+    mapping (an empty one for the others).
+    """
 
     value: Any
     origin: Origin
     item_lines: tuple[int, ...] = ()
+    key_lines: tuple[Mapping[str, int], ...] = ()
 
 
 Layer = dict[str, Given]
@@ -105,7 +110,7 @@ def from_environment(environment: Mapping[str, str]) -> Layer:
         if key not in TABLE or variable != TABLE[key].variable:
             raise _unknown_variable(variable)
         entry = TABLE[key]
-        words = [from_text(entry, word) for word in text.split(os.pathsep)]
+        words = [from_text(entry, word) for word in text.split(entry.flag.separator)]
         layer[key] = Given(
             value=words if entry.many else from_text(entry, text), origin=Origin(place=variable)
         )
@@ -162,7 +167,7 @@ def _anchored(entry: Entry, given: Given, cwd: Path) -> Given:
     value = (
         [place(one) for one in given.value] if isinstance(given.value, list | tuple) else place(given.value)
     )
-    return Given(value=value, origin=given.origin, item_lines=given.item_lines)
+    return replace(given, value=value)
 
 
 def _validate(layer: Layer) -> Settings:
@@ -181,13 +186,35 @@ def _config_error(error: ValidationError, layer: Layer) -> ConfigError:
     item = next((int(part) for part in rest if part.isdigit()), None)
     if item is not None and item < len(given.item_lines):
         line = given.item_lines[item]
-    reason = first["msg"].removeprefix("Value error, ")
+    inner = next((part for part in rest if not part.isdigit()), None)
+    if inner is not None and item is not None:
+        line = given.key_lines[item].get(inner, line) if item < len(given.key_lines) else line
+        message, hint = _inner_error(TABLE[key], inner, first["type"], first["msg"], first["input"])
+        return ConfigError(message, hint=hint, file=given.origin.file, line=line)
+    reason = _reason(first["msg"])
     return ConfigError(
-        f"{_named(given.origin, key)} cannot be {_shown(first['input'])}: {reason[0].lower()}{reason[1:]}.",
+        f"{_named(given.origin, key)} cannot be {_shown(first['input'])}: {reason}.",
         hint=_value_hint(TABLE[key], first["input"], given.origin),
         file=given.origin.file,
         line=line,
     )
+
+
+def _reason(message: str) -> str:
+    reason = message.removeprefix("Value error, ")
+    return reason[0].lower() + reason[1:]
+
+
+def _inner_error(entry: Entry, inner: str, kind: str, message: str, value: object) -> tuple[str, str]:
+    """What is wrong with one key of an item that is a mapping, and what to do about it."""
+    if kind == "extra_forbidden":
+        near = nearest(inner, entry.inner)
+        hint = f'did you mean "{near}"?' if near else f"the keys are {', '.join(entry.inner)}."
+        return f'the key "{inner}" is not known in "{entry.key}".', hint
+    hint = f"{inner}: {entry.inner.get(inner, entry.help)}."
+    if kind == "missing":
+        return f'an item of "{entry.key}" lacks the key "{inner}".', hint
+    return f'"{inner}" in "{entry.key}" cannot be {_shown(value)}: {_reason(message)}.', hint
 
 
 def _named(origin: Origin, key: str) -> str:
@@ -217,7 +244,8 @@ def _list_hint(entry: Entry, value: str, origin: Origin) -> str:
     if origin.file is not None:
         return f"write a list: {entry.key}: [{', '.join(words)}]."
     if origin.place.startswith(ENV_PREFIX):
-        return f'separate the values with "{os.pathsep}": {entry.variable}={os.pathsep.join(words)}.'
+        separator = entry.flag.separator
+        return f'separate the values with "{separator}": {entry.variable}={separator.join(words)}.'
     return f"give the option once for each: {' '.join(f'{entry.option} {word}' for word in words)}."
 
 
@@ -245,11 +273,18 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
     if len(set(settings.to_output)) != len(settings.to_output):
         yield "to_output", '"to_output" names one file twice.', "give each disk a file of its own."
     yield from _misnamed(settings)
+    yield from _twice("MAC", [nic.mac for nic in settings.nics])
+    yield from _twice("name", [nic.name for nic in settings.nics if nic.name])
     if settings.flatten is FlattenMode.MATERIALIZE and "flatten" not in stages:
         yield "flatten", '"flatten: materialize" needs the stage "flatten".', 'add "flatten" to stages.'
     if settings.qemu_test and "validate" not in stages:
         yield "qemu_test", '"qemu_test" needs the stage "validate".', 'add "validate" to stages.'
     yield from _missing_stages(stages, tests_boot=settings.qemu_test)
+
+
+def _twice(what: str, values: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+        yield "nics", f'"nics" gives two cards the {what} "{value}".', "each card has its own."
 
 
 def _misnamed(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -289,3 +324,5 @@ def require_command(settings: Settings) -> None:
         )
     if command == "validate" and not settings.image:
         raise UsageError('"validate" needs an image.', hint="run `vmdk2kvm validate IMAGE`.")
+    if command == "undo" and not settings.image:
+        raise UsageError('"undo" needs an image.', hint="run `vmdk2kvm undo IMAGE`.")

@@ -83,9 +83,26 @@ def parse_layer(text: str, file: Path) -> Layer:
                 file=file,
                 line=_line(key_node),
             )
-        lines = tuple(_line(one) for one in node.value) if isinstance(node, yaml.SequenceNode) else ()
-        layer[key] = Given(value=budget.build(node), origin=origin, item_lines=lines)
+        items = _items(node)
+        layer[key] = Given(
+            value=budget.build(node),
+            origin=origin,
+            item_lines=tuple(map(_line, items)),
+            key_lines=tuple(map(_key_lines, items)),
+        )
     return layer
+
+
+def _items(node: yaml.Node) -> list[yaml.Node]:
+    """A list's items; a mapping stands for a list of one."""
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    return [node] if isinstance(node, yaml.MappingNode) else []
+
+
+def _key_lines(node: yaml.Node) -> dict[str, int]:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return {str(key.value): _line(key) for key, _ in pairs if isinstance(key, yaml.ScalarNode)}
 
 
 def _line(node: yaml.Node) -> int:

@@ -4,6 +4,7 @@ A setting's YAML key is its flag with `_` for `-`, and its variable is `VMDK2KVM
 upper case. Nothing else in the product says what may be configured.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 from pydantic.fields import FieldInfo
 
+from vmdk2kvm.formats.interface_names import is_plain, parse_mac
 from vmdk2kvm.model.choices import FlattenMode, FstabMode, OnBootFailure
 from vmdk2kvm.model.disk import OutputFormat
 from vmdk2kvm.model.report import BootBus, StageName
@@ -26,6 +28,7 @@ class Command(Enum):
     INSPECT = "inspect"
     PLAN = "plan"
     VALIDATE = "validate"
+    UNDO = "undo"
     DOCTOR = "doctor"
 
 
@@ -43,7 +46,7 @@ _ALL = frozenset(Command)
 _MIGRATE = frozenset({Command.LOCAL, Command.PLAN})
 _READ_SOURCE = _MIGRATE | {Command.INSPECT}
 _TEST_BOOT = frozenset({Command.LOCAL, Command.PLAN, Command.VALIDATE})
-_WITH_IMAGES = frozenset({Command.INSPECT, Command.VALIDATE})
+_WITH_IMAGES = frozenset({Command.INSPECT, Command.VALIDATE, Command.UNDO})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class Flag:
 
     `commands` accept the flag. A relative path is `anchored` in the folder of the file that holds
     it (in the current directory for a flag or a variable), unless it is meant relative to something
-    else. `positional` settings have no flag.
+    else. `positional` settings have no flag. `separator` stands between the items of a variable.
     """
 
     group: Group
@@ -61,6 +64,7 @@ class Flag:
     short: str | None = None
     anchored: bool = True
     positional: bool = False
+    separator: str = os.pathsep  # of the items in a variable
 
 
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # 0xDC80 to 0xDCFF are bytes of a file name
@@ -99,6 +103,48 @@ _Count = Annotated[int, Field(ge=1, le=64), BeforeValidator(_whole)]
 _Seconds = Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)]
 
 
+def _card(value: object) -> object:
+    """`MAC[,name=NAME][,network=NETWORK]`, as in a flag, stands for the mapping."""
+    if not isinstance(value, str):
+        return value
+    mac, *rest = value.split(",")
+    pairs = [part.partition("=") for part in rest]
+    return {"mac": mac, **{key.strip(): word for key, _, word in pairs}}
+
+
+def _mac(value: object) -> object:
+    mac = parse_mac(value) if isinstance(value, str) else None
+    if mac is None:
+        raise ValueError("must be the address of one card, such as 00:50:56:12:34:56")
+    return mac
+
+
+def _interface(value: object) -> object:
+    if not isinstance(value, str) or not is_plain(value):
+        raise ValueError("must be the name of one network interface, such as ens192")
+    return value
+
+
+class NicSetting(BaseModel):
+    """One network card of the machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mac: Annotated[str, BeforeValidator(_mac)] = Field(description="its MAC address, which it keeps on KVM")
+    name: Annotated[str, BeforeValidator(_interface)] | None = Field(
+        None, description="the name of the interface in the guest, where the guest does not tell"
+    )
+    network: _Text | None = Field(None, description="what the card is connected to, for findings and reports")
+
+
+def _listed_cards(value: object) -> object:
+    return [value] if isinstance(value, str | dict) else value
+
+
+_Card = Annotated[NicSetting, BeforeValidator(_card)]
+_Cards = Annotated[tuple[_Card, ...], Field(max_length=64), BeforeValidator(_listed_cards)]
+
+
 class Settings(BaseModel):
     """What one run is to do. Paths are absolute, except `to_output`, which lies under the VM's folder."""
 
@@ -119,6 +165,19 @@ class Settings(BaseModel):
     )
     allow_external_extents: Annotated[StrictBool, Flag(group=Group.SOURCE, commands=_READ_SOURCE)] = Field(
         False, description="let a disk name extents and parents outside its own folder"
+    )
+    nics: Annotated[
+        _Cards,
+        Flag(
+            group=Group.SOURCE,
+            commands=_READ_SOURCE | {Command.VALIDATE},
+            metavar="MAC[,name=NAME]",
+            separator=";",
+        ),
+    ] = Field(
+        (),
+        description="a network card of the VM, by the MAC that it keeps on KVM: the guest's interface stays"
+        " tied to it, and the boot test has the same cards; repeat it for each card, in VMware's order",
     )
     flatten: Annotated[FlattenMode, Flag(group=Group.SOURCE, commands=_MIGRATE)] = Field(
         FlattenMode.VIEW,
@@ -212,7 +271,7 @@ class Entry:
     flag: Flag
     help: str
     default: Any
-    kind: type  # bool, int, str, Path or an Enum
+    kind: type  # bool, int, str, Path, an Enum or a model
     many: bool
 
     @property
@@ -222,6 +281,12 @@ class Entry:
     @property
     def variable(self) -> str:
         return ENV_PREFIX + self.key.upper()
+
+    @property
+    def inner(self) -> dict[str, str]:
+        """The keys of a setting that is a mapping, and what each is."""
+        fields = self.kind.model_fields if issubclass(self.kind, BaseModel) else {}
+        return {name: field.description or "" for name, field in fields.items()}
 
     @property
     def choices(self) -> tuple[str, ...]:

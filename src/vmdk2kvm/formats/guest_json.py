@@ -32,6 +32,9 @@ def guest_fields(os: GuestOs) -> dict[str, Any]:
         "kernels": [_kernel(one) for one in os.kernels],
         "boot_loaders": [_boot_loader(one) for one in os.boot_loaders],
         "fstab": os.fstab,
+        "nics": [
+            {"mac": one.mac, "name": one.name, "network": one.network, "slot": one.slot} for one in os.nics
+        ],
     }
 
 

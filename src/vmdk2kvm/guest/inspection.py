@@ -16,6 +16,7 @@ from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in,
 from vmdk2kvm.guest.inspection_roots import find_root
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
 from vmdk2kvm.model.guest_os import BootLoader, GuestOs, Mount, OsFamily, Space
+from vmdk2kvm.model.network import Nic
 
 FSTAB = "/etc/fstab"
 _NAMING_FILES = (
@@ -56,27 +57,38 @@ _OLD_FILES = (
 )
 
 
-def inspect(session: GuestSession) -> GuestOs:
+def inspect(session: GuestSession, nics: tuple[Nic, ...] = ()) -> GuestOs:
     """Find the guest's system and mount it whole, read-write, as it mounts itself.
+
+    `nics` are the machine's cards, which no disk tells.
 
     Raises NoOperatingSystem, GuestRefused, GuestError.
     """
+    devices, mounts = mount_whole(session)
+    return _read(session, devices, mounts, nics, before=None)
+
+
+def mount_whole(session: GuestSession) -> tuple[tuple[BlockDevice, ...], tuple[Mount, ...]]:
+    """Mount the guest as `inspect` does, and look no further."""
     session.unmount_all()
     devices = session.block_devices()
     root = find_root(session, devices)
     fstab = root.fstab or ""
     names = SourceNames(devices, names_in(fstab), names_used(fstab))
-    mounts = (mount_root(session, root, devices), *mount_rest(session, names, root))
-    return _read(session, devices, mounts, before=None)
+    return devices, (mount_root(session, root, devices), *mount_rest(session, names, root))
 
 
 def inspect_again(session: GuestSession, before: GuestOs) -> GuestOs:
     """The same guest after changes, still mounted; unchanged initramfs images are not opened again."""
-    return _read(session, session.block_devices(), before.mounts, before)
+    return _read(session, session.block_devices(), before.mounts, before.nics, before)
 
 
 def _read(
-    session: GuestSession, devices: tuple[BlockDevice, ...], mounts: tuple[Mount, ...], before: GuestOs | None
+    session: GuestSession,
+    devices: tuple[BlockDevice, ...],
+    mounts: tuple[Mount, ...],
+    nics: tuple[Nic, ...],
+    before: GuestOs | None,
 ) -> GuestOs:
     esps = esp_mountpoints(devices, mounts)
     firmware = detect_firmware(session, devices, esps)
@@ -100,6 +112,7 @@ def _read(
         initramfs_tool=initramfs_tool(session, kernels),
         fstab=fstab,
         lvm=any(device.kind is BlockKind.LVM for device in devices),
+        nics=nics,
     )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from vmdk2kvm.model.network import Nic
+
 
 class OsFamily(Enum):
     DEBIAN = "debian"
@@ -145,3 +147,4 @@ class GuestOs:
     initramfs_tool: InitramfsTool | None
     fstab: str | None  # the text of /etc/fstab
     lvm: bool = False
+    nics: tuple[Nic, ...] = ()  # the machine's cards in its order; () where nobody told

@@ -24,7 +24,7 @@ def accelerator(run: Context) -> Accelerator:
 def look_into(run: Context, session: GuestSession) -> Inspected:
     """INSPECT, with the operator's own name for disks that hold no system. Raises GuestError."""
     try:
-        return inspect.run(session)
+        return inspect.run(session, run.nics)
     except NoOperatingSystem as error:
         disks = ", ".join(f'"{path.name}"' for path in (run.settings.vmdk or run.settings.image))
         raise NoOperatingSystem(f"{disks}: {error.message}", hint=error.hint) from error

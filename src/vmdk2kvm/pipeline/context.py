@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.fixes.catalog import FixOptions, chosen
 from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.model.network import Nic
 from vmdk2kvm.model.progress import Note
 from vmdk2kvm.model.report import StageName
 from vmdk2kvm.pipeline.timeline import Listener, Timeline
@@ -29,6 +30,11 @@ class Context:
         if text not in self.said:
             self.said.add(text)
             self.listener(Note(text=text))
+
+    @property
+    def nics(self) -> tuple[Nic, ...]:
+        """The machine's cards, as far as they are known."""
+        return tuple(Nic(mac=one.mac, name=one.name, network=one.network) for one in self.settings.nics)
 
     @property
     def fixes(self) -> tuple[Fix, ...]:

@@ -58,6 +58,7 @@ def repair_fingerprint(run: Context, views: tuple[DiskView, ...]) -> str:
         settings.fstab_mode.value,
         settings.no_backup,
         settings.trim,
+        [plain.write(nic) for nic in run.nics],
         run.wants(StageName.INSPECT),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vmdk2kvm.guest import inspection
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.guest_os import GuestOs
+from vmdk2kvm.model.network import Nic
 from vmdk2kvm.model.report import Finding
 from vmdk2kvm.stages.forecast import forecast
 
@@ -15,9 +16,9 @@ class Inspected:
     findings: tuple[Finding, ...]
 
 
-def run(session: GuestSession) -> Inspected:
+def run(session: GuestSession, nics: tuple[Nic, ...] = ()) -> Inspected:
     """Mount the guest and describe it. Raises NoOperatingSystem, GuestRefused, GuestError."""
-    os = inspection.inspect(session)
+    os = inspection.inspect(session, nics)
     return Inspected(os=os, findings=tuple(forecast(session, os)))
 
 

@@ -87,7 +87,7 @@ def key_table() -> str:
 
 def _row(row: Entry) -> str:
     kind = " \\| ".join(row.choices) or {"bool": "true \\| false", "int": "number", "str": "text"}.get(
-        row.kind.__name__, "path"
+        row.kind.__name__, f"{{{', '.join(row.inner)}}}" if row.inner else "path"
     )
     default = "all" if row.key == "stages" else _default(row)
     return f"| `{row.key}` | {'list of ' if row.many else ''}{kind} | {default} | {row.help} |\n"
