@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from vmdk2kvm.config.layers import Loaded, merge
 from vmdk2kvm.config.load import FILE_BYTES_MAX, dump, load, parse_layer, read_layer
-from vmdk2kvm.config.settings import Command, Settings
+from vmdk2kvm.config.settings import Command, NicSetting, Settings
 from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.model.choices import FlattenMode, FstabMode, OnBootFailure
 from vmdk2kvm.model.disk import OutputFormat
@@ -138,6 +138,14 @@ def test_a_relative_configuration_file_counts_from_the_current_directory(tmp_pat
             "write a list: stages: [fetch, flatten].",
         ),
         ("stages: [fetch, flatten, fix]\n", 1, 'the stage "fix" needs the stage "inspect"', None),
+        ("nics: [00:50:56:0:0:1]\ntrim: maybe\n", 2, '"trim" cannot be', None),
+        ("nics:\n- mac: 00:50:56:00:00:01\n  nmae: a\n", 3, 'key "nmae" is not', 'did you mean "name"?'),
+        ("nics:\n- mac: 00:50:56:00:00:01\n- name: a\n", 3, 'an item of "nics" lacks the key "mac"', None),
+        ("nics:\n- mac: 00:50:56:00:00:01\n  name: en*\n", 3, '"name" in "nics" cannot be "en*"', None),
+        ("nics:\n  mac: 01:50:56:00:00:01\n", 2, '"mac" in "nics" cannot be "01:50:56:00:00:01"', None),
+        ("nics:\n- 3\n", 2, '"nics" cannot be 3', None),
+        ("nics: [00-50-56-0-0-1, 005056000001]\n", 1, 'two cards the MAC "00:50:56:00:00:01"', None),
+        ("nics: ['0:0:0:0:0:1,name=a', '0:0:0:0:0:2,name=a']\n", 1, 'two cards the name "a"', None),
         ("stages: [fetch]\nqemu_test: true\n", 2, '"qemu_test" needs the stage "validate"', None),
     ],
 )
@@ -279,6 +287,10 @@ def _settings(draw: st.DrawFn) -> Settings:
         timeout=draw(st.none() | st.integers(1, 86_400)),
         on_boot_failure=draw(st.sampled_from(OnBootFailure)),
         workers=draw(st.integers(1, 64)),
+        nics=tuple(
+            NicSetting(mac=f"00:50:56:00:00:{index:02x}", name=draw(st.none() | st.just(f"ens{index}")))
+            for index in range(draw(st.integers(0, 3)))
+        ),
         **{name: draw(st.booleans()) for name in switches},
     )
 
@@ -291,6 +303,16 @@ def test_a_dump_gives_the_same_settings_again(settings: Settings) -> None:
     origins = {key: Origin(place="a\nb: c") for key in TABLE}
     text = dump(Loaded(settings=settings, origins=origins))
     assert merge([parse_layer(text, FILE)], CWD).settings == settings
+
+
+def test_network_cards_in_a_file_a_variable_and_a_flag() -> None:
+    wanted = (NicSetting(mac="00:50:56:00:00:01", name="ens192", network="VM Network"),)
+    text = "nics:\n- {mac: 00-50-56-00-00-01, name: ens192, network: VM Network}\n"
+    word = "00:50:56:0:0:1,name=ens192,network=VM Network"
+    assert from_text(text).settings.nics == wanted
+    assert from_text("", nics=[word]).settings.nics == wanted
+    two = from_text("", environment={"VMDK2KVM_NICS": f"{word};00:50:56:0:0:2"}).settings.nics
+    assert two == (*wanted, NicSetting(mac="00:50:56:00:00:02"))
 
 
 def test_a_dump_says_where_each_value_comes_from() -> None:

@@ -84,6 +84,7 @@ def test_report_json_has_the_shape_programs_rely_on() -> None:
         ],
         "boot_loaders": [{"kind": "grub2", "firmware": "bios", "files": ["/boot/grub/grub.cfg"]}],
         "fstab": "web\n",
+        "nics": [],
     }
 
 
