@@ -1,9 +1,11 @@
 """cpio archives as the kernel unpacks them: "newc" and "crc" (cpio(5), initramfs buffer format).
 
-Reads forward only and keeps no more than one member's name in memory.
+Reads forward only and keeps no more than one member's name in memory. What is written is newc, owned
+by root, and the same bytes for the same members.
 """
 
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,6 +66,32 @@ def read_members(source: Source, wanted: Callable[[str, int], bool]) -> Iterator
             source.skip(size_bytes)
         _align(source, start)
         yield Member(name=text, mode=mode, size_bytes=size_bytes, content=content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMember:
+    """A regular file, or a folder where `content` is None."""
+
+    name: str
+    content: bytes | None
+
+
+def render_archive(members: Iterable[NewMember]) -> bytes:
+    """One whole archive. A folder has to stand in front of what is in it."""
+    out = bytearray()
+    for inode, member in enumerate(members, 1):
+        mode = stat.S_IFDIR | 0o755 if member.content is None else stat.S_IFREG | 0o644
+        _write(out, member.name.encode("utf-8", "surrogateescape"), inode, mode, member.content or b"")
+    _write(out, TRAILER, 0, 0, b"")
+    return bytes(out)
+
+
+def _write(out: bytearray, name: bytes, inode: int, mode: int, content: bytes) -> None:
+    # links, like everything the kernel compares hard links by, are those of a file of its own
+    fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+    out += MAGICS[0] + b"".join(b"%08X" % field for field in fields) + name + b"\0"
+    out += bytes(-len(out) % ALIGNMENT) + content
+    out += bytes(-len(out) % ALIGNMENT)
 
 
 def bad_image(reason: str) -> InitramfsError:

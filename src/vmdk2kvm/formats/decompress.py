@@ -225,6 +225,23 @@ def _unpack_lz4_legacy(window: Window) -> Iterator[bytes]:
             raise bad_image("its lz4 stream is damaged") from error
 
 
+def unpacked(content: bytes, limit_bytes: int) -> bytes:
+    """A small file whose first bytes say how it is compressed; one that is not comes back as it is.
+
+    Raises InitramfsError for damage and for more than `limit_bytes`.
+    """
+    compression = next((each for each in COMPRESSIONS if content.startswith(each.magic)), None)
+    if compression is None:
+        return content
+    pieces, size_bytes = [], 0
+    for piece in compression.unpack(Window(iter((content,)))):
+        size_bytes += len(piece)
+        if size_bytes > limit_bytes:
+            raise bad_image("a file in it unpacks to more than any module does")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 COMPRESSIONS = (
     _streamed("gzip", b"\x1f\x8b", _Gzip),
     _streamed("xz", b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY_BYTES)),

@@ -5,8 +5,11 @@ The kernel takes "-" and "_" in a module's name for the same; names here are wri
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 _MODULE = re.compile(r"(?:^|/)([^/]+)\.ko(?:\.(?:gz|xz|zst|bz2|lzma))?$")
+
+_BRACKETS = re.compile(r"(\[[^\]]*\])")
 
 
 def normalised(name: str) -> str:
@@ -28,6 +31,52 @@ def parse_dependencies(text: str) -> dict[str, frozenset[str]]:
         name = module_of_path(module.strip())
         if name is not None:
             found[name] = frozenset(filter(None, map(module_of_path, needed.split())))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleFile:
+    """`path` and `needs` (the paths of all it needs, nearest first) lie below /lib/modules/VERSION."""
+
+    path: str
+    needs: tuple[str, ...]
+
+
+def parse_files(text: str) -> dict[str, ModuleFile]:
+    """modules.dep: the file of each module and the files it needs."""
+    found: dict[str, ModuleFile] = {}
+    for line in text.split("\n"):
+        path, _, needed = line.partition(":")
+        name = module_of_path(path.strip())
+        if name is not None:
+            found[name] = ModuleFile(path=path.strip(), needs=tuple(needed.split()))
+    return found
+
+
+def parse_aliases(text: str) -> list[tuple[str, str]]:
+    """modules.alias: (pattern, module), as written."""
+    lines = (line.split() for line in text.split("\n"))
+    return [(words[1], normalised(words[2])) for words in lines if len(words) == 3 and words[0] == "alias"]
+
+
+def alias_key(pattern: str) -> str:
+    """A pattern as an index holds it: "-" is "_", but not in brackets."""
+    parts = _BRACKETS.split(pattern)
+    return "".join(part if index % 2 else normalised(part) for index, part in enumerate(parts))
+
+
+def parse_softdeps(text: str) -> dict[str, frozenset[str]]:
+    """modules.softdep: what each module wants loaded before it ("softdep NAME pre: A B post: C")."""
+    found: dict[str, frozenset[str]] = {}
+    for words in (line.split() for line in text.split("\n")):
+        if len(words) > 2 and words[0] == "softdep":
+            kind, before = "", set()
+            for word in words[2:]:
+                kind = word if word.endswith(":") else kind
+                if kind == "pre:" and word != kind:
+                    before.add(normalised(word))
+            name = normalised(words[1])
+            found[name] = found.get(name, frozenset()) | before
     return found
 
 

@@ -30,6 +30,7 @@ _INITRAMFS = (
     "/boot/initramfs-{version}",
     "/boot/initramfs-{flavour}.img",
     "/boot/initramfs-{flavour}",
+    "/boot/booster-{flavour}.img",
     "{folder}/initrd",
 )
 _TOOLS = (
@@ -40,8 +41,8 @@ _TOOLS = (
     (InitramfsTool.MKINITCPIO, ("/usr/bin/mkinitcpio",)),
     (InitramfsTool.MKINITFS, ("/sbin/mkinitfs",)),
     (InitramfsTool.MKINITRD, ("/sbin/mkinitrd",)),
+    (InitramfsTool.BOOSTER, ("/usr/bin/booster",)),
 )
-_OF_INITRAMFS_TOOLS = "conf/initramfs.conf"  # in each image it builds, and in no other's
 Known = Mapping[str, Initramfs]
 
 
@@ -57,12 +58,16 @@ def read_kernels(guest: GuestReader, known: Known) -> tuple[Kernel, ...]:
 
 
 def initramfs_tool(guest: GuestReader, kernels: tuple[Kernel, ...]) -> InitramfsTool | None:
-    """The tool that is installed; of initramfs-tools and another, the one that built the newest image."""
+    """The tool that is installed; of several, the one that built the newest image.
+
+    dracut brings a /sbin/mkinitrd of its own, which only calls it.
+    """
     tools = [tool for tool, programs in _TOOLS if all(_is_program(guest, path) for path in programs)]
+    builder = next((kernel.initramfs.builder for kernel in kernels if kernel.initramfs), None)
+    if builder in tools and builder is not InitramfsTool.MKINITRD:
+        return builder
     if InitramfsTool.INITRAMFS_TOOLS in tools and len(tools) > 1:
-        image = next((kernel.initramfs for kernel in kernels if kernel.initramfs), None)
-        built_by_it = image is not None and _OF_INITRAMFS_TOOLS in dict(image.files)
-        return tools[0] if built_by_it else tools[1]
+        return tools[1]
     return tools[0] if tools else None
 
 

@@ -30,6 +30,7 @@ class InitramfsTool(Enum):
     MKINITRD = "mkinitrd"
     MKINITCPIO = "mkinitcpio"
     MKINITFS = "mkinitfs"
+    BOOSTER = "booster"
 
 
 class BootLoaderKind(Enum):
@@ -82,7 +83,8 @@ class Initramfs:
 
     `modules` are kernel module names with "_" for "-" ("virtio_blk"); `error` says why the image
     could not be read, and then `modules` is empty. `files` are the small settings baked into it
-    ("conf/conf.d/resume", "etc/cmdline.d/…"), by path.
+    ("conf/conf.d/resume", "etc/cmdline.d/…"), by path. `builder` is the tool that made it, where a
+    file in it says so.
     """
 
     path: str
@@ -92,6 +94,7 @@ class Initramfs:
     error: str | None = None
     files: tuple[tuple[str, bytes], ...] = ()
     mtime_s: int = 0
+    builder: InitramfsTool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
