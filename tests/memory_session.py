@@ -101,8 +101,8 @@ class MemorySession(MemoryGuest):
         return self.luks[device].open(name, key)
 
     def luks_keys(self, device: str) -> tuple[LuksKey | None, tuple[LuksKey, ...]]:
-        locked = self.luks[device]
-        return locked.opened_by, tuple(locked.refused)
+        locked = self.luks.get(device)
+        return (locked.opened_by, tuple(locked.refused)) if locked else (None, ())
 
     def rename_luks(self, device: str, name: str) -> None:
         found = next(one for one in self.luks.values() if any(each.device == device for each in one.inside))

@@ -5,33 +5,38 @@ names that only VMware gives lead it astray.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.formats import os_release
+from vmdk2kvm.formats.boot_files import GENERATOR_PATHS
 from vmdk2kvm.formats.machine_code import ELF_HEADER_BYTES, elf_machine
-from vmdk2kvm.guest.inspection_boot import detect_firmware, esp_mountpoints, find_boot_loaders
+from vmdk2kvm.guest.inspection_boot import (
+    boot_partitions,
+    detect_firmware,
+    esp_mountpoints,
+    find_boot_loaders,
+)
+from vmdk2kvm.guest.inspection_crypt import check_locked, rename_volumes
 from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
 from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
 from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in, names_used
 from vmdk2kvm.guest.inspection_roots import find_root
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.unlock import volumes
 from vmdk2kvm.model.guest_os import BootLoader, GuestOs, Mount, OsFamily, Space
 from vmdk2kvm.model.network import Nic
 
 FSTAB = "/etc/fstab"
 _NAMING_FILES = (
     "/etc/crypttab",
-    "/etc/default/grub",
-    "/etc/default/grub.d/*",
-    "/etc/kernel/cmdline",
     "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
     "/etc/dracut.conf",
     "/etc/dracut.conf.d/*",
-    "/etc/sysconfig/grub",
-    "/etc/sysconfig/bootloader",
     "/boot/grub/device.map",
     "/boot/grub2/device.map",
+    *GENERATOR_PATHS,
 )
 _PROGRAMS = ("/bin/sh", "/usr/bin/env", "/sbin/init")
 _FAMILIES = {
@@ -73,8 +78,13 @@ def mount_whole(session: GuestSession) -> tuple[tuple[BlockDevice, ...], tuple[M
     session.unmount_all()
     devices = session.block_devices()
     root = find_root(session, devices)
+    renamed = rename_volumes(session, root.crypt_names, devices)
+    if renamed:
+        devices = session.block_devices()
+        root = replace(root, device=renamed.get(root.device, root.device))
     fstab = root.fstab or ""
     names = SourceNames(devices, names_in(fstab), names_used(fstab))
+    check_locked(volumes(session, devices), names, fstab)
     return devices, (mount_root(session, root, devices), *mount_rest(session, names, root))
 
 
@@ -92,7 +102,7 @@ def _read(
 ) -> GuestOs:
     esps = esp_mountpoints(devices, mounts)
     firmware = detect_firmware(session, devices, esps)
-    loaders = find_boot_loaders(session, firmware, esps)
+    loaders = find_boot_loaders(session, firmware, boot_partitions(devices, mounts))
     images = [kernel.initramfs for kernel in before.kernels] if before else []
     kernels = read_kernels(session, {image.path: image for image in images if image})
     fstab = _text(session, FSTAB)
@@ -113,6 +123,7 @@ def _read(
         fstab=fstab,
         lvm=any(device.kind is BlockKind.LVM for device in devices),
         nics=nics,
+        luks=before.luks if before else volumes(session, devices),
     )
 
 

@@ -155,12 +155,21 @@ def device_names(devices: tuple[BlockDevice, ...], texts: Iterable[str]) -> Devi
     found = {name: names.find(name) for name in sorted(occurring | plain)}
     return DeviceNames(
         filesystems=tuple(_file_system(device) for device in devices if device.content),
-        by_name=_formatted(found),
+        by_name=_known(found),
+        bare=tuple(_file_system(device) for device in devices if _is_bare(device)),
     )
 
 
-def _formatted(found: Mapping[str, BlockDevice | None]) -> dict[str, str]:
-    return {name: device.device for name, device in found.items() if device and device.content}
+def _known(found: Mapping[str, BlockDevice | None]) -> dict[str, str]:
+    return {
+        name: device.device
+        for name, device in found.items()
+        if device and (device.content or _is_bare(device))
+    }
+
+
+def _is_bare(device: BlockDevice) -> bool:
+    return device.kind is BlockKind.PARTITION and not device.content
 
 
 def _file_system(device: BlockDevice) -> FileSystem:

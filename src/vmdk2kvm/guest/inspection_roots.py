@@ -7,8 +7,10 @@ from vmdk2kvm.errors import GuestError, GuestRefused, NoOperatingSystem
 from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.fstab import Entry
+from vmdk2kvm.guest.inspection_crypt import Named, read_names, refusal
 from vmdk2kvm.guest.inspection_names import SourceNames, names_in
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.unlock import volumes
 
 ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs"})
 _RELEASE_FILES = frozenset(
@@ -36,6 +38,7 @@ class Root:
     subvolume: str | None = None
     is_default: bool = True  # what is mounted without `subvol=`
     fstab: str | None = None
+    crypt_names: tuple[Named, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,16 +64,15 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
                 broken.append(error)
             session.unmount_all()
     if not roots:
-        raise _no_system(devices, broken)
+        raise _no_system(session, devices, broken)
     return _choose(roots, devices)
 
 
 def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
     if device.content != "btrfs":
         session.mount(device.device, "/", read_only=True)
-        return (
-            [Root(device=device.device, fstab=_fstab(session, ""))] if _looks_like_root(session, "") else []
-        )
+        found = Root(device=device.device, fstab=_fstab(session, ""), crypt_names=read_names(session, ""))
+        return [found] if _looks_like_root(session, "") else []
     session.mount(device.device, "/", options=_TOP_LEVEL, read_only=True)
     subvolumes = session.subvolumes()
     return [
@@ -79,6 +81,7 @@ def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
             subvolume=path,
             is_default=path == subvolumes.default,
             fstab=_fstab(session, f"/{path}" if path else ""),
+            crypt_names=read_names(session, f"/{path}" if path else ""),
         )
         for path in ("", *subvolumes.paths[:_MAX_SUBVOLUMES])
         if _looks_like_root(session, f"/{path}" if path else "")
@@ -151,12 +154,10 @@ def without_pseudo_spec(entry: Entry) -> tuple[str, str | None]:
     return "/".join(parts[:count]), "/".join(parts[count:])
 
 
-def _no_system(devices: Sequence[BlockDevice], broken: list[GuestError]) -> GuestError:
-    if any(device.content == "crypto_LUKS" for device in devices):
-        return GuestRefused(
-            "the guest's disks are encrypted with LUKS and no other root file system was found.",
-            hint=f"decrypt the guest before the move, or move its disks as they are: {_WITHOUT_GUEST}.",
-        )
+def _no_system(session: GuestSession, devices: Sequence[BlockDevice], broken: list[GuestError]) -> GuestError:
+    locked = [volume for volume in volumes(session, devices) if volume.mapping is None]
+    if locked:
+        return refusal("no other root file system was found", locked)
     if broken:
         return GuestRefused(
             f"no operating system was found, and a file system cannot be read: {broken[0].message}",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from vmdk2kvm.model.luks import LuksVolume
 from vmdk2kvm.model.network import Nic
 
 
@@ -122,16 +123,23 @@ class DeviceNames:
     """Which file system each device name of the source machine meant.
 
     `filesystems` are all formatted devices of all disks. A name that could mean two, or none,
-    resolves to None, and the fix that asked reports it.
+    resolves to None, and the fix that asked reports it. `bare` are the partitions that hold nothing
+    known (swap under a new key at every start, volumes without a header).
     """
 
     filesystems: tuple[FileSystem, ...]
     by_name: dict[str, str] = field(default_factory=dict)  # "/dev/sda1" -> FileSystem.device
+    bare: tuple[FileSystem, ...] = ()
 
     def resolve(self, name: str) -> FileSystem | None:
         """The file system behind a source name ("/dev/sda1", "/dev/disk/by-path/…")."""
         device = self.by_name.get(name)
         return next((fs for fs in self.filesystems if fs.device == device), None)
+
+    def resolve_any(self, name: str) -> FileSystem | None:
+        """The same, bare partitions included."""
+        device = self.by_name.get(name)
+        return next((fs for fs in (*self.filesystems, *self.bare) if fs.device == device), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,3 +159,4 @@ class GuestOs:
     fstab: str | None  # the text of /etc/fstab
     lvm: bool = False
     nics: tuple[Nic, ...] = ()  # the machine's cards in its order; () where nobody told
+    luks: tuple[LuksVolume, ...] = ()

@@ -1,0 +1,106 @@
+"""What a guest calls its own LUKS volumes: its file systems and its tools know them by those names.
+
+Names come from crypttab(5) and from kernel arguments (dracut.cmdline(7), mkinitcpio's encrypt hook,
+cryptsetup's README.initramfs).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from vmdk2kvm.errors import GuestError, GuestRefused
+from vmdk2kvm.formats import crypttab, fstab
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.guest.inspection_names import SourceNames
+from vmdk2kvm.guest.protocol import BlockDevice, GuestReader, GuestSession
+from vmdk2kvm.model.luks import LuksVolume
+
+_MAPPER = "/dev/mapper/"
+_ARGUMENTS = ("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmdline")
+_CRYPTDEVICE = re.compile(r"\bcryptdevice=([^\s:\"']+):([^\s:,\"']+)")
+_RD_LUKS_NAME = re.compile(r"\bluks\.name=([^\s=\"']+)=([^\s\"']+)")
+_CRYPTOPTS = re.compile(r"\bcryptopts=([^\s\"']+)")
+_NAME = re.compile(r"[A-Za-z0-9#+_.:=@-]{1,127}")
+_NEEDED = frozenset({"/boot", "/usr", "/var"})  # a repair reads and writes there
+_MOST_NAMES = 256
+_SETTINGS = "luks_passphrase_env, luks_keyfile or luks_keys"
+
+Named = tuple[str, str]  # (device as the guest writes it, name below /dev/mapper)
+
+
+def read_names(guest: GuestReader, folder: str) -> tuple[Named, ...]:
+    """What the system whose root lies in `folder` calls its volumes."""
+    found = [(entry.device, entry.name) for entry in crypttab.entries(_text(guest, f"{folder}/etc/crypttab"))]
+    for path in (path for pattern in _ARGUMENTS for path in guest.glob(folder + pattern)):
+        found += _named_in(_text(guest, path))
+    return tuple(found[:_MOST_NAMES])
+
+
+def _named_in(arguments: str) -> Iterator[Named]:
+    yield from ((match[1], match[2]) for match in _CRYPTDEVICE.finditer(arguments))
+    yield from ((f"UUID={match[1]}", match[2]) for match in _RD_LUKS_NAME.finditer(arguments))
+    for match in _CRYPTOPTS.finditer(arguments):
+        options = dict(option.partition("=")[::2] for option in match[1].split(","))
+        if "source" in options:
+            yield options["source"], options.get("target", "cryptroot")
+
+
+def rename_volumes(
+    session: GuestSession, named: Iterable[Named], devices: Sequence[BlockDevice]
+) -> dict[str, str]:
+    """Call each open volume what the guest calls it; new device names by old ones."""
+    names = SourceNames(devices, (device for device, _ in named))
+    taken = {device.device for device in devices}
+    inside = {device.luks_uuid: device.device for device in devices if device.luks_uuid}
+    renamed: dict[str, str] = {}
+    for source, name in named:
+        container = names.find(source)
+        old = inside.get(container.uuid.lower()) if container and container.uuid else None
+        new = _MAPPER + name
+        if old is None or old in renamed or new in taken or not _is_name(name):
+            continue
+        session.rename_luks(old, name)
+        renamed[old] = new
+        taken.add(new)
+    return renamed
+
+
+def check_locked(volumes: Sequence[LuksVolume], names: SourceNames, fstab_text: str) -> None:
+    """Raises GuestRefused where a repair needs what a locked volume may hold."""
+    locked = [volume for volume in volumes if volume.mapping is None]
+    missing = (
+        entry.mountpoint
+        for entry in fstab.entries(fstab_text)
+        if entry.mountpoint.rstrip("/") in _NEEDED and names.find(entry.spec) is None
+    )
+    mountpoint = next(missing, None)
+    if locked and mountpoint is not None:
+        raise refusal(f'"{visible(mountpoint)}" in the guest may lie on it', locked)
+
+
+def refusal(why: str, locked: Sequence[LuksVolume]) -> GuestRefused:
+    return GuestRefused(
+        f"{'; '.join(describe(volume) for volume in locked[:8])}; {why}.",
+        hint=f"give its passphrase or key file with {_SETTINGS}.",
+    )
+
+
+def describe(volume: LuksVolume) -> str:
+    """Which volume is locked, and why, as a clause."""
+    uuid = volume.header.uuid if volume.header else "unknown"
+    which = f'the LUKS volume "{uuid}" ("{visible(volume.device)}") is locked'
+    if volume.error is not None:
+        return f"{which}: {volume.error}"
+    if volume.refused:
+        return f"{which}: the key of {' and of '.join(volume.refused)} does not open it"
+    return f"{which} and no key for it was given"
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in (".", "..", "control")
+
+
+def _text(guest: GuestReader, path: str) -> str:
+    try:
+        return guest.read_text(path)
+    except (FileNotFoundError, GuestError):
+        return ""
