@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmdk2kvm.formats import kernel_cmdline
-from vmdk2kvm.formats.kernel_cmdline import Parameter
+from vmdk2kvm.formats.grubenv import ARGUMENT_VARIABLES
+from vmdk2kvm.formats.kernel_cmdline import Arguments, Parameter
 from vmdk2kvm.formats.shell_words import GRUB, Word, commands
 
 _LINUX = frozenset({"linux", "linux16", "linuxefi"})
@@ -44,6 +45,24 @@ def kernel_commands(text: str) -> Iterator[KernelCommand]:
         yield _kernel(waiting, has_initrd=False)
 
 
+def arguments(text: str) -> Iterator[Arguments]:
+    """Of every kernel, and of the variables that menus hand to kernels. Raises like `kernel_commands`."""
+    for command in kernel_commands(text):
+        yield Arguments(parameters=command.parameters, has_initrd=command.has_initrd)
+    for words in map(_without_keywords, commands(text, GRUB)):
+        if len(words) == 2 and words[0].value == "set":
+            name, equals, value = words[1].value.partition("=")
+            if equals and name in ARGUMENT_VARIABLES:
+                yield Arguments(parameters=tuple(_in_word(words[1], value)))
+
+
+def _in_word(word: Word, value: str) -> Iterator[Parameter]:
+    """The parameters in `value`, the end of what a word says."""
+    for inner in kernel_cmdline.parameters(word.value, len(word.value) - len(value)):
+        span = word.locate(*inner.span) if inner.span else None
+        yield Parameter(name=inner.name, value=inner.value, span=span)
+
+
 def _without_keywords(command: tuple[Word, ...]) -> tuple[Word, ...]:
     while command and command[0].value in _KEYWORDS:
         command = command[1:]
@@ -75,7 +94,7 @@ def _kernel(words: tuple[Word, ...], *, has_initrd: bool) -> KernelCommand:
     return KernelCommand(
         image=image.value,
         parameters=parameters,
-        has_initrd=has_initrd or any(each.name == "initrd" for each in parameters),
+        has_initrd=has_initrd or kernel_cmdline.has_initrd(parameters),
     )
 
 

@@ -5,7 +5,7 @@ or around a whole parameter (lib/cmdline.c, next_arg).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vmdk2kvm.formats.spans import Span
@@ -26,9 +26,31 @@ class Parameter:
     span: Span | None
 
 
-def parameters(text: str) -> Iterator[Parameter]:
-    """The parameters in order; spans are places in `text`."""
-    for token in _TOKEN.finditer(text):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The kernel arguments that stand in one place of a file.
+
+    `has_initrd` says whether the kernel is started with an initramfs: without one it looks for its
+    root itself.
+    """
+
+    parameters: tuple[Parameter, ...]
+    has_initrd: bool = True
+
+
+def arguments(text: str) -> Iterator[Arguments]:
+    """Of a file that holds nothing else (/etc/kernel/cmdline, kernel-install(8))."""
+    yield Arguments(parameters=tuple(parameters(text)))
+
+
+def has_initrd(given: Iterable[Parameter]) -> bool:
+    """Whether the arguments themselves name an initramfs, as syslinux and EFI stubs take it."""
+    return any(each.name == "initrd" for each in given)
+
+
+def parameters(text: str, start: int = 0, end: int | None = None) -> Iterator[Parameter]:
+    """The parameters of `text[start:end]` in order; spans are places in `text`."""
+    for token in _TOKEN.finditer(text, start, len(text) if end is None else end):
         yield parameter(text, token.start(), token.end())
 
 

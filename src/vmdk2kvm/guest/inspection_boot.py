@@ -1,7 +1,10 @@
 """How a guest is started: firmware, boot loaders and their configuration files."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
+from vmdk2kvm.formats.boot_files import BOOT_FILES, Language, patterns
+from vmdk2kvm.formats.fat_names import any_case
 from vmdk2kvm.guest.inspection_mounts import ESP_TYPES
 from vmdk2kvm.guest.protocol import BlockDevice, GuestReader
 from vmdk2kvm.model.guest_os import BootLoader, BootLoaderKind, Firmware, Mount
@@ -17,14 +20,14 @@ _BIOS_FILES = (
     "/extlinux/ldlinux.sys",
 )
 
-# Below the root, then below each ESP.
-_GRUB2 = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub2/custom.cfg", "/boot/grub/custom.cfg")
-_GRUB2_ESP = ("/[Ee][Ff][Ii]/*/grub.cfg", "/grub/grub.cfg")
-_GRUB_LEGACY = ("/boot/grub/menu.lst", "/boot/grub/grub.conf")
-_EXTLINUX = ("/boot/extlinux/extlinux.conf", "/boot/syslinux/syslinux.cfg", "/boot/extlinux.conf")
-_BLS = ("/boot/loader/entries/*.conf",)
-_SYSTEMD_BOOT_ESP = ("/[Ee][Ff][Ii]/systemd/systemd-boot*.efi",)
-_ENTRIES_ESP = ("/loader/entries/*.conf",)
+_SYSTEMD_BOOT = any_case("/EFI/systemd/systemd-boot*.efi")
+_XBOOTLDR_TYPE = "bc13c2ff-59e6-4262-a352-b275fd6f7172"  # the extended boot loader partition of UAPI.1
+_MENUS = {
+    BootLoaderKind.GRUB2: Language.GRUB_SCRIPT,
+    BootLoaderKind.GRUB_LEGACY: Language.GRUB_LEGACY,
+    BootLoaderKind.EXTLINUX: Language.SYSLINUX,
+}
+Found = dict[Language, dict[str, str]]
 
 
 def esp_mountpoints(devices: Sequence[BlockDevice], mounts: Iterable[Mount]) -> tuple[str, ...]:
@@ -44,54 +47,49 @@ def detect_firmware(guest: GuestReader, devices: Sequence[BlockDevice], esps: Se
     return Firmware.UEFI if any(device.part_type in ESP_TYPES for device in devices) else Firmware.BIOS
 
 
-def find_boot_loaders(guest: GuestReader, firmware: Firmware, esps: Sequence[str]) -> tuple[BootLoader, ...]:
+def boot_partitions(devices: Sequence[BlockDevice], mounts: Iterable[Mount]) -> tuple[str, ...]:
+    """Where partitions are mounted on which boot loaders look for their files, the ESPs first."""
+    mounts = tuple(mounts)
+    extended = {device.device for device in devices if device.part_type == _XBOOTLDR_TYPE}
+    more = (mount.mountpoint for mount in mounts if mount.device in extended)
+    return (*esp_mountpoints(devices, mounts), *more)
+
+
+def find_boot_loaders(
+    guest: GuestReader, firmware: Firmware, partitions: tuple[str, ...]
+) -> tuple[BootLoader, ...]:
     """Every loader with the files that hold kernel arguments; the same file behind two names once."""
-    found = (_grub2, _grub_legacy, _systemd_boot, _extlinux)
-    return tuple(loader for find in found if (loader := find(guest, firmware, esps)))
+    found = {
+        each.language: _existing(guest, patterns(each, partitions)) for each in BOOT_FILES if each.loaders
+    }
+    return tuple(
+        _loader(kind, firmware, found)
+        for kind in BootLoaderKind
+        if _is_installed(guest, kind, found, partitions)
+    )
 
 
-Finder = Callable[[GuestReader, Firmware, Sequence[str]], BootLoader | None]
+def _is_installed(
+    guest: GuestReader, kind: BootLoaderKind, found: Found, partitions: tuple[str, ...]
+) -> bool:
+    if kind in _MENUS:
+        return bool(found[_MENUS[kind]])
+    if any(guest.glob(f"{each}{_SYSTEMD_BOOT}") for each in partitions):
+        return True
+    return bool(found[Language.BOOT_ENTRY]) and not found[Language.GRUB_SCRIPT]
 
 
-def _grub2(guest: GuestReader, firmware: Firmware, esps: Sequence[str]) -> BootLoader | None:
-    menus = _existing(guest, (*_GRUB2, *_below(esps, _GRUB2_ESP)))
-    entries = _existing(guest, _BLS) if menus else ()
-    return _loader(BootLoaderKind.GRUB2, firmware, (*menus, *entries))
+def _loader(kind: BootLoaderKind, firmware: Firmware, found: Found) -> BootLoader:
+    if kind is BootLoaderKind.SYSTEMD_BOOT:
+        firmware = Firmware.UEFI  # it knows nothing else
+    read = (found[each.language].values() for each in BOOT_FILES if kind in each.loaders)
+    return BootLoader(kind=kind, firmware=firmware, files=tuple(chain.from_iterable(read)))
 
 
-def _grub_legacy(guest: GuestReader, firmware: Firmware, esps: Sequence[str]) -> BootLoader | None:
-    del firmware, esps  # it knows no UEFI
-    return _loader(BootLoaderKind.GRUB_LEGACY, Firmware.BIOS, _existing(guest, _GRUB_LEGACY))
-
-
-def _systemd_boot(guest: GuestReader, firmware: Firmware, esps: Sequence[str]) -> BootLoader | None:
-    del firmware  # it knows nothing else
-    if not _existing(guest, _below(esps, _SYSTEMD_BOOT_ESP)):
-        return None
-    entries = _existing(guest, (*_below(esps, _ENTRIES_ESP), *_BLS))
-    return BootLoader(kind=BootLoaderKind.SYSTEMD_BOOT, firmware=Firmware.UEFI, files=entries)
-
-
-def _extlinux(guest: GuestReader, firmware: Firmware, esps: Sequence[str]) -> BootLoader | None:
-    del firmware, esps
-    return _loader(BootLoaderKind.EXTLINUX, Firmware.BIOS, _existing(guest, _EXTLINUX))
-
-
-def _loader(kind: BootLoaderKind, firmware: Firmware, files: tuple[str, ...]) -> BootLoader | None:
-    return BootLoader(kind=kind, firmware=firmware, files=files) if files else None
-
-
-def _below(esps: Sequence[str], patterns: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"{esp}{pattern}" for esp in esps for pattern in patterns)
-
-
-def _existing(guest: GuestReader, patterns: Iterable[str]) -> tuple[str, ...]:
+def _existing(guest: GuestReader, patterns: Iterable[str]) -> dict[str, str]:
+    """The files that are there, by their real place; links that lead nowhere are left out."""
     real: dict[str, str] = {}
-    for path in _matching(guest, patterns):
-        real.setdefault(guest.realpath(path), path)
-    return tuple(real.values())
-
-
-def _matching(guest: GuestReader, patterns: Iterable[str]) -> Iterator[str]:
-    """Links that lead nowhere are left out."""
-    return (path for pattern in patterns for path in guest.glob(pattern) if guest.exists(path))
+    for path in (path for pattern in patterns for path in guest.glob(pattern)):
+        if guest.exists(path):
+            real.setdefault(guest.realpath(path), path)
+    return real

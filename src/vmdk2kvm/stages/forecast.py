@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.linux.initramfs import BOOT_CRITICAL
 from vmdk2kvm.formats import fstab
+from vmdk2kvm.formats.boot_files import GENERATOR_PATHS
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestReader
@@ -18,7 +19,6 @@ from vmdk2kvm.model.report import Finding, Level
 _ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
 _DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
-_DEFAULTS = ("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmdline")
 _FALLBACK = "[Ee][Ff][Ii]/[Bb][Oo][Oo][Tt]/[Bb][Oo][Oo][Tt]{suffix}.[Ee][Ff][Ii]"
 _SUFFIXES = {
     "x86_64": "[Xx]64",
@@ -79,7 +79,7 @@ def _fstab(os: GuestOs) -> Iterator[Finding]:
 
 def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     paths = [path for loader in os.boot_loaders for path in loader.files]
-    paths += [path for pattern in _DEFAULTS for path in guest.glob(pattern)]
+    paths += [path for pattern in GENERATOR_PATHS for path in guest.glob(pattern)]
     for path in dict.fromkeys(paths):
         found = _ROOT_ARGUMENT.findall(_text(guest, path))
         names = [name for name in dict.fromkeys(found) if is_hostile(name)]

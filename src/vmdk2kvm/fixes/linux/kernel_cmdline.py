@@ -1,23 +1,29 @@
-"""The kernel finds its root and its resume device by name wherever GRUB 2 passes arguments.
+"""The kernel finds its root and its resume device by name wherever a boot loader passes arguments.
 
-grub.cfg is edited in place, never generated anew: what a generator writes depends on the machine
-it runs on. The defaults are edited too, so that the next update-grub writes the same.
-(Documentation/admin-guide/kernel-parameters; GRUB manual, "Simple configuration handling".)
+GRUB 2 (menus, boot entries, environment block), GRUB legacy, systemd-boot and extlinux are edited in
+place, never generated anew: what a generator writes depends on the machine it runs on. The settings of
+the generators are edited too, so that the next update writes the same. What is sealed in a unified kernel
+image, or belongs to a loader that keeps its own copy, is reported.
+(Documentation/admin-guide/kernel-parameters; formats/boot_files.py lists the files.)
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterator
 
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, unparsed, with_text
 from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, is_swap, report
-from vmdk2kvm.formats import grub_config, grub_defaults, kernel_cmdline
+from vmdk2kvm.formats import boot_files, grub_defaults, grubenv, kernel_cmdline, unified_kernel
+from vmdk2kvm.formats.boot_files import GENERATOR_PATHS, Language, language_of
 from vmdk2kvm.formats.device_names import is_hostile, is_plain, link_path, stable_names, starts_hostile
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.fat_names import any_case
 from vmdk2kvm.formats.grub_defaults import Setting
 from vmdk2kvm.formats.kernel_cmdline import Parameter
 from vmdk2kvm.formats.spans import Span, splice
 from vmdk2kvm.guest.protocol import GuestReader
-from vmdk2kvm.model.guest_os import LINUX_FAMILIES, BootLoaderKind, FileSystem, GuestOs
+from vmdk2kvm.model.guest_os import LINUX_FAMILIES, FileSystem, GuestOs
 from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.model.units import MIB
 
@@ -25,6 +31,11 @@ _LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
 _NEVER_ROOT = frozenset({"swap", "swsuspend", "LVM2_member", "crypto_LUKS", "linux_raid_member", "iso9660"})
 _SPLIT = NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
 _NOT_EDITED = NoStableName(problem="other-argument", why="only root= and resume= are replaced")
+_FOREIGN = NoStableName(problem="other-loader", why="its boot loader has to be run again to take up a change")
+_SEALED = NoStableName(problem="sealed", why="the arguments are sealed in the image")
+_WORD_ENDS = re.compile(r"""[\s"'=]+""")
+_CONSOLES = re.compile(r"tty[0-9]*|ttyS0|ttyAMA0|null")  # what a machine on KVM has anyway
+_UNIFIED_KERNELS = any_case("/EFI/Linux/*.efi")
 
 
 class _Edits:
@@ -59,15 +70,10 @@ class _Edits:
         self.findings[report(name, where, problem, prefix="kernel-cmdline", level=level)] = None
 
 
-Editor = Callable[[_Edits], None]
-
-
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
-    for config in _grub_configs(guest, os):
-        yield from _edited(os, config, _grub_config_edits)
-    for path in ("/etc/default/grub", *guest.glob("/etc/default/grub.d/*.cfg")):
-        yield from _edited(os, _read(guest, path), _grub_defaults_edits)
-    yield from _edited(os, _read(guest, "/etc/kernel/cmdline"), _cmdline_edits)
+    for file, language in _files(guest, os):
+        yield from _change(os, file, language)
+    yield from _unified_kernels(guest, os)
 
 
 KERNEL_CMDLINE_FIX = Fix(
@@ -78,60 +84,67 @@ KERNEL_CMDLINE_FIX = Fix(
 )
 
 
-def _grub_configs(guest: GuestReader, os: GuestOs) -> Iterable[GuestText | Finding]:
+def _files(guest: GuestReader, os: GuestOs) -> Iterator[tuple[GuestText | Finding, Language]]:
     """Each real file once: distributions link to grub.cfg from several places."""
-    listed = (
-        path for loader in os.boot_loaders if loader.kind is BootLoaderKind.GRUB2 for path in loader.files
-    )
-    found: dict[str, GuestText | Finding] = {}
+    listed = [path for loader in os.boot_loaders for path in loader.files]
+    listed += [path for pattern in GENERATOR_PATHS for path in guest.glob(pattern)]
+    seen: set[str] = set()
     for path in listed:
-        file = _read(guest, path) if path.endswith(".cfg") else None
-        if file is not None:
-            found[file.path if isinstance(file, GuestText) else file.message] = file
-    return found.values()
+        language = language_of(path)
+        file = read_linked_text(guest, path, limit_bytes=_LIMIT_BYTES) if language else None
+        if language is None or file is None:
+            continue
+        name = file.path if isinstance(file, GuestText) else file.message
+        if name not in seen:
+            seen.add(name)
+            yield file, language
 
 
-def _read(guest: GuestReader, path: str) -> GuestText | Finding | None:
-    return read_linked_text(guest, path, limit_bytes=_LIMIT_BYTES)
-
-
-def _edited(os: GuestOs, file: GuestText | Finding | None, editor: Editor) -> Planned:
-    if isinstance(file, GuestText):
-        yield from _change(os, file, editor)
-    elif file is not None:
+def _change(os: GuestOs, file: GuestText | Finding, language: Language) -> Planned:
+    if isinstance(file, Finding):
         yield file
-
-
-def _change(os: GuestOs, file: GuestText, editor: Editor) -> Planned:
+        return
     edits = _Edits(os, file)
     try:
-        editor(edits)
+        _edit(edits, language)
+        after = splice(file.text, edits.replacements)
+        if language is Language.GRUB_ENVIRONMENT:
+            after = grubenv.with_size(after, len(file.before))
     except GuestError as error:
         yield unparsed(file.path, error, prefix="kernel-cmdline", level=Level.ERROR)
         return
-    after = splice(file.text, edits.replacements)
     if after != file.text:
         yield with_text(file, after)
     yield from bounded(edits.findings, file.path)
 
 
-def _grub_config_edits(edits: _Edits) -> None:
-    for command in grub_config.kernel_commands(edits.file.text):
-        _edit_parameters(edits, command.parameters, has_initrd=command.has_initrd)
+def _edit(edits: _Edits, language: Language) -> None:
+    if language is Language.FOREIGN:
+        _report_foreign(edits)
+        return
+    for given in boot_files.arguments(language, edits.file.text):
+        _edit_parameters(edits, given.parameters, has_initrd=given.has_initrd)
+    if language is Language.SETTINGS:
+        for setting in grub_defaults.settings(edits.file.text):
+            _edit_setting(edits, setting)
 
 
-def _cmdline_edits(edits: _Edits) -> None:
-    _edit_parameters(edits, tuple(kernel_cmdline.parameters(edits.file.text)), has_initrd=True)
+def _report_foreign(edits: _Edits) -> None:
+    for word in _WORD_ENDS.split(edits.file.text):
+        if is_hostile(word):
+            edits.report("a setting", word, _FOREIGN)
 
 
-def _grub_defaults_edits(edits: _Edits) -> None:
-    for setting in grub_defaults.settings(edits.file.text):
-        if setting.name == "GRUB_DEVICE" and is_hostile(setting.value):
-            _edit_grub_device(edits, setting)
-        elif setting.name == "GRUB_DISABLE_LINUX_UUID" and setting.value == "true":
-            _enable_uuid(edits, setting)
-        else:
-            _edit_parameters(edits, setting.parameters, has_initrd=True)
+def _edit_setting(edits: _Edits, setting: Setting) -> None:
+    if setting.name == "GRUB_DISABLE_LINUX_UUID" and setting.value == "true":
+        _enable_uuid(edits, setting)
+    elif setting.name == "GRUB_DEVICE" and is_hostile(setting.value):
+        _edit_grub_device(edits, setting)
+    elif setting.name == "root" and is_hostile(setting.value):  # Alpine's update-extlinux.conf
+        new = edits.stable_name(setting.value, fits=_can_be_root, usable=is_plain)
+        edits.replace(setting.span, new, argument="root=", name=setting.value)
+    elif setting.name == "boot" and is_hostile(setting.value):  # where grubby of RHEL 6 looks for GRUB
+        edits.report("boot=", setting.value, _NOT_EDITED)
 
 
 def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_initrd: bool) -> None:
@@ -146,6 +159,8 @@ def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_in
             edits.replace(each.span, new, argument=f"{each.name}=", name=name)
         elif each.name not in fits and starts_hostile(name):
             edits.report(f"{each.name}=", name, _NOT_EDITED)
+        elif each.name == "console" and not _CONSOLES.fullmatch(name.partition(",")[0]):
+            edits.findings[_console(edits.file.path, name)] = None
 
 
 def _is_known_to_kernel(name: str) -> bool:
@@ -180,3 +195,36 @@ def _enable_uuid(edits: _Edits, setting: Setting) -> None:
 def _root_filesystem(os: GuestOs) -> FileSystem | None:
     device = next((mount.device for mount in os.mounts if mount.mountpoint == "/"), None)
     return next((each for each in os.names.filesystems if each.device == device), None)
+
+
+def _console(path: str, name: str) -> Finding:
+    return Finding(
+        id="kernel-cmdline-console",
+        level=Level.INFO,
+        message=visible(f'console={name} in "{path}" names a console that a machine on KVM need not have.'),
+        remedy="give the domain that device, or write console=ttyS0 or console=tty0 in the guest.",
+    )
+
+
+def _unified_kernels(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    """Findings only: who changes such an image breaks its signature."""
+    folders = {"/boot": None} | {each.mountpoint: None for each in os.mounts if each.type == "vfat"}
+    images = {guest.realpath(path): path for each in folders for path in guest.glob(each + _UNIFIED_KERNELS)}
+    yield from bounded((_unified_kernel(guest, path) for path in images.values()), "/EFI/Linux")
+
+
+def _unified_kernel(guest: GuestReader, path: str) -> Finding:
+    try:
+        with guest.open(path) as stream:
+            text = unified_kernel.embedded_arguments(stream)
+    except (FileNotFoundError, GuestError):
+        text = None
+    given = kernel_cmdline.parameters(text or "")
+    for name in (each.value for each in given if each.value and starts_hostile(each.value)):
+        return report(name, f'"{path}"', _SEALED, prefix="unified-kernel", level=Level.ERROR)
+    return Finding(
+        id="unified-kernel-image",
+        level=Level.WARNING,
+        message=visible(f'"{path}" holds kernel, initramfs and arguments in one file, which stays as it is.'),
+        remedy="build it anew in the guest with virtio in its initramfs, before the move, if it lacks that.",
+    )
