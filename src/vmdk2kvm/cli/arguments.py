@@ -21,6 +21,7 @@ SUMMARIES = {
     Command.INSPECT: "what is in it, what would break on KVM, and why",
     Command.PLAN: "the exact changes, as diffs; nothing is changed",
     Command.VALIDATE: "boot an existing image and prove it",
+    Command.UNDO: "put a guest's files back as they were before the repair",
     Command.DOCTOR: "what this host lacks, and the command that installs it",
 }
 _PROGRAM_FLAGS = ("dump_config", "dump_args", "dump_schema")

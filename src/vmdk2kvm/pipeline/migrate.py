@@ -61,7 +61,7 @@ def migrate(settings: Settings, listener: Listener) -> Report:
 
     The report is written whichever way the run ends.
     """
-    with _opened(settings, listener) as run, _reported(run) as draft:
+    with opened(settings, listener) as run, _reported(run) as draft:
         views = _fetch_and_flatten(run, run.folder.overlay)
         outputs = outputs_of(run)
         claim(run, views, outputs)
@@ -83,7 +83,7 @@ def plan(settings: Settings, listener: Listener) -> Planned:
             "there is nothing to plan, because stages: leaves out what finds the repairs.",
             hint="name fetch, flatten, inspect and fix in stages, or leave stages out.",
         )
-    with _opened(settings, listener, keep_state=False) as run, _reported(run) as draft:
+    with opened(settings, listener, keep_state=False) as run, _reported(run) as draft:
         if holds_a_migration(run):
             draft.keeps_evidence = True
             run.note(f'"{run.folder.path}" holds a migration; its report and plan.json stay as they are.')
@@ -99,7 +99,7 @@ def plan(settings: Settings, listener: Listener) -> Planned:
 def inspect(settings: Settings, listener: Listener) -> Inspected:
     """What is in the disks, and a forecast; nothing is left behind."""
     settings = settings.model_copy(update={"stages": tuple(StageName)})
-    with _leaving_no_folder(settings), _opened(settings, listener, keep_state=False) as run:
+    with leaving_no_folder(settings), opened(settings, listener, keep_state=False) as run:
         overlays = _overlays_to_look_into(run)
         with run.timeline.stage(StageName.INSPECT), assemble.opened(run, overlays) as session:
             return assemble.look_into(run, session)
@@ -111,7 +111,7 @@ def validate(settings: Settings, listener: Listener) -> Report:
         raise UsageError(
             "no image is named.", hint="give the disk images of one machine, the boot disk first."
         )
-    with _opened(settings, listener) as run:
+    with opened(settings, listener) as run:
         if holds_a_migration(run):
             raise UsageError(
                 f'"{run.folder.path}" holds a migration and its evidence.',
@@ -126,7 +126,8 @@ def validate(settings: Settings, listener: Listener) -> Report:
 
 
 @contextmanager
-def _opened(settings: Settings, listener: Listener, *, keep_state: bool = True) -> Iterator[Context]:
+def opened(settings: Settings, listener: Listener, *, keep_state: bool = True) -> Iterator[Context]:
+    """The VM's folder, locked and swept, for as long as the block runs."""
     chosen(fix_options(settings))  # a fix that is not there is told before any work
     with open_folder(_folder_of(settings), keep_state=keep_state) as folder:
         yield Context(settings=settings, folder=folder, timeline=Timeline(listener), listener=listener)
@@ -153,7 +154,7 @@ def _reported(run: Context) -> Iterator[Draft]:
 
 
 @contextmanager
-def _leaving_no_folder(settings: Settings) -> Iterator[None]:
+def leaving_no_folder(settings: Settings) -> Iterator[None]:
     """Remove the folders that had to be made, the VM's own and those above it."""
     folder = _folder_of(settings)
     with whole_file.translated(folder):

@@ -106,9 +106,14 @@ def create_overlays(images: Sequence[tuple[Path, OutputFormat]], scratch: Path) 
     for index, (image, format) in enumerate(images):
         path = scratch / f"validate-disk{index}.qcow2"
         path.unlink(missing_ok=True)
-        qemu_img.create_overlay(path, backing=_node(image, format), backing_format=format.value)
+        create_overlay(path, image, format)
         overlays.append(path)
     return tuple(overlays)
+
+
+def create_overlay(path: Path, image: Path, format: OutputFormat) -> None:
+    """Raises ToolFailed, OutputFull, OutputNotWritable."""
+    qemu_img.create_overlay(path, backing=_node(image, format), backing_format=format.value)
 
 
 def _node(image: Path, format: OutputFormat) -> BlockNode:

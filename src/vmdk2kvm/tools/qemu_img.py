@@ -95,6 +95,15 @@ def convert(
             raise _translated(ToolFailed(argv, status, said), path)
 
 
+def commit(overlay: Path, *, image: Path) -> None:
+    """Write what a qcow2 overlay holds into its backing image, and leave the overlay as it is.
+
+    Doing it again after a half-done one ends in the same image. Raises ToolFailed, OutputFull,
+    OutputNotWritable.
+    """
+    _run(["commit", "-q", "-d", "-f", "qcow2", str(overlay)], output=image)
+
+
 def measure(source: Image, *, format: OutputFormat) -> Measured:
     """How much room `convert` will need, at most: zeroes that the source stores count as data."""
     # vdi has no measure of its own; it stores whole blocks of 1 MiB, as qcow2 with such clusters does.

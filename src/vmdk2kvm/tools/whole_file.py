@@ -47,13 +47,25 @@ def appearing(target: Path) -> Iterator[Path]:
     part = part_of(target)
     try:
         yield part
-        with translated(target):
-            _sync(part, os.O_RDONLY)
-            part.replace(target)
-            _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        keep(target)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def keep(target: Path) -> None:
+    """Give a part file that is whole its name. Raises OutputFull, OutputNotWritable."""
+    part = part_of(target)
+    with translated(target):
+        _sync(part, os.O_RDONLY)
+        part.replace(target)
+        _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk holds what was written. Raises OutputFull, OutputNotWritable."""
+    with translated(path):
+        _sync(path, os.O_RDONLY)
 
 
 def write(target: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Apply, then undo: the guest is as it was, whatever happened in between."""
 
+import contextlib
 import json
 from collections.abc import Callable
 
@@ -189,14 +190,8 @@ def test_a_change_between_two_repairs_is_seen() -> None:
 def test_a_rebuilt_initramfs_comes_back_from_its_backup() -> None:
     guest = debian()
     before = guest.snapshot()
-    plan = of(
-        *(
-            change
-            for change in INITRAMFS_VIRTIO_FIX.plan(guest, guest_os(guest))
-            if isinstance(change, Change)
-        )
-    )
-    apply(plan, guest, backup=True)
+    planned = INITRAMFS_VIRTIO_FIX.plan(guest, guest_os(guest))
+    apply(of(*(each for each in planned if isinstance(each, Change))), guest, backup=True)
     by_tool = f"/var/lib/initramfs-tools/{VERSION}"
     done = undo(guest)
     assert image_path() in done.restored
@@ -314,10 +309,8 @@ def test_a_repair_killed_at_any_write_can_be_taken_back(writes: int) -> None:
     assert isinstance(guest, Dying)
     before = guest.snapshot()
     guest.left = writes
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         apply(of(*EDITS), guest, backup=True)
-    except KeyboardInterrupt:
-        pass
     guest.left = Dying.left
     done = undo(guest)
     ours = {path for path in guest.snapshot() if path not in before}
@@ -378,7 +371,7 @@ def test_a_backup_that_is_gone_is_told_before_anything_is_written() -> None:
     guest, _ = repaired(*EDITS)
     guest.remove(f"/var/lib/vmdk2kvm/{of(*EDITS).id}/backup/boot/device.map")
     now = guest.snapshot()
-    with pytest.raises(GuestError, match='"/boot/device.map"'):
+    with pytest.raises(GuestError, match=r'"/boot/device\.map"'):
         undo(guest)
     assert guest.snapshot() == now
 
