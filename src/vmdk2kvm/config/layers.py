@@ -7,7 +7,7 @@ that an error names the place that holds it even where a later layer would win.
 import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vmdk2kvm.config.settings import ENV_PREFIX, TABLE, Entry, Settings
+from vmdk2kvm.config.values import LuksKeySetting, listed_luks_keys
 from vmdk2kvm.errors import ConfigError, UsageError
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FlattenMode
@@ -154,7 +155,7 @@ def _anchor(layer: Layer, cwd: Path) -> Layer:
 
 
 def _anchored(entry: Entry, given: Given, cwd: Path) -> Given:
-    if entry.kind is not Path or not entry.flag.anchored:
+    if entry.kind not in (Path, LuksKeySetting) or not entry.flag.anchored:
         return given
     folder = cwd if given.origin.file is None else cwd / given.origin.file.parent
 
@@ -164,10 +165,21 @@ def _anchored(entry: Entry, given: Given, cwd: Path) -> Given:
         text = str(value) if given.origin.file is None else os.path.expanduser(value)  # noqa: PTH111 (never raises)
         return str(folder / text)
 
+    if entry.kind is LuksKeySetting:
+        return replace(given, value=_with_places(listed_luks_keys(given.value), place))
     value = (
         [place(one) for one in given.value] if isinstance(given.value, list | tuple) else place(given.value)
     )
     return replace(given, value=value)
+
+
+def _with_places(keys: Any, place: Callable[[Any], Any]) -> Any:
+    """LUKS keys, the files among them where they lie."""
+    return [{**key, "file": place(key["file"])} if _has_file(key) else key for key in keys]
+
+
+def _has_file(key: Any) -> bool:
+    return isinstance(key, dict) and key.get("file") is not None
 
 
 def _validate(layer: Layer) -> Settings:
@@ -193,7 +205,7 @@ def _config_error(error: ValidationError, layer: Layer) -> ConfigError:
         return ConfigError(message, hint=hint, file=given.origin.file, line=line)
     reason = _reason(first["msg"])
     return ConfigError(
-        f"{_named(given.origin, key)} cannot be {_shown(first['input'])}: {reason}.",
+        f"{_named(given.origin, key)} cannot be {_shown(TABLE[key], first['input'])}: {reason}.",
         hint=_value_hint(TABLE[key], first["input"], given.origin),
         file=given.origin.file,
         line=line,
@@ -214,7 +226,7 @@ def _inner_error(entry: Entry, inner: str, kind: str, message: str, value: objec
     hint = f"{inner}: {entry.inner.get(inner, entry.help)}."
     if kind == "missing":
         return f'an item of "{entry.key}" lacks the key "{inner}".', hint
-    return f'"{inner}" in "{entry.key}" cannot be {_shown(value)}: {_reason(message)}.', hint
+    return f'"{inner}" in "{entry.key}" cannot be {_shown(entry, value)}: {_reason(message)}.', hint
 
 
 def _named(origin: Origin, key: str) -> str:
@@ -222,13 +234,15 @@ def _named(origin: Origin, key: str) -> str:
     return f'"{origin.place}"' if spoken and origin.file is None else f'"{key}"'
 
 
-def _shown(value: object) -> str:
+def _shown(entry: Entry, value: object) -> str:
+    if entry.flag.secret:
+        return "***"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _value_hint(entry: Entry, value: object, origin: Origin) -> str:
-    if entry.many and isinstance(value, str) and "," in value:
+    if entry.many and isinstance(value, str) and "," in value and not entry.flag.secret:
         return _list_hint(entry, value, origin)
     if entry.choices:
         near = nearest(value, entry.choices) if isinstance(value, str) else None

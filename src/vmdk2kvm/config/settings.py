@@ -5,17 +5,27 @@ upper case. Nothing else in the product says what may be configured.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.fields import FieldInfo
 
-from vmdk2kvm.formats.interface_names import is_plain, parse_mac
+from vmdk2kvm.config.values import (
+    AnyPath,
+    Cards,
+    Count,
+    LuksKeyList,
+    Names,
+    Paths,
+    Seconds,
+    Stages,
+    Text,
+    VariableName,
+)
 from vmdk2kvm.model.choices import FlattenMode, FstabMode, OnBootFailure
 from vmdk2kvm.model.disk import OutputFormat
 from vmdk2kvm.model.report import BootBus, StageName
@@ -46,6 +56,7 @@ _ALL = frozenset(Command)
 _MIGRATE = frozenset({Command.LOCAL, Command.PLAN})
 _READ_SOURCE = _MIGRATE | {Command.INSPECT}
 _TEST_BOOT = frozenset({Command.LOCAL, Command.PLAN, Command.VALIDATE})
+_OPENS_GUEST = _READ_SOURCE | {Command.VALIDATE, Command.UNDO}
 _WITH_IMAGES = frozenset({Command.INSPECT, Command.VALIDATE, Command.UNDO})
 
 
@@ -56,6 +67,7 @@ class Flag:
     `commands` accept the flag. A relative path is `anchored` in the folder of the file that holds
     it (in the current directory for a flag or a variable), unless it is meant relative to something
     else. `positional` settings have no flag. `separator` stands between the items of a variable.
+    A wrong value of a `secret` setting may be a passphrase put in the wrong place: it is never shown.
     """
 
     group: Group
@@ -65,84 +77,7 @@ class Flag:
     anchored: bool = True
     positional: bool = False
     separator: str = os.pathsep  # of the items in a variable
-
-
-_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # 0xDC80 to 0xDCFF are bytes of a file name
-
-
-def _listed(value: object) -> object:
-    """One value stands for a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
-def _text(value: object) -> object:
-    if not isinstance(value, str | Path):
-        raise ValueError("must be text; put it in quotes")
-    if str(value) == "" or "\0" in str(value):
-        raise ValueError("must not be empty or hold a NUL byte")
-    if _NO_BYTES.search(str(value)):
-        raise ValueError("holds a lone surrogate, which stands for no character")
-    return value
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("must be a whole number")
-    return value
-
-
-_ONE_OR_MORE = WithJsonSchema(
-    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}, mode="validation"
-)
-_Text = Annotated[str, BeforeValidator(_text)]
-_Path = Annotated[Path, BeforeValidator(_text)]
-_Paths = Annotated[tuple[_Path, ...], BeforeValidator(_listed), _ONE_OR_MORE]
-_Names = Annotated[tuple[_Text, ...], BeforeValidator(_listed), _ONE_OR_MORE]
-_Stages = Annotated[tuple[StageName, ...], BeforeValidator(_listed)]
-_Count = Annotated[int, Field(ge=1, le=64), BeforeValidator(_whole)]
-_Seconds = Annotated[int, Field(ge=1, le=86_400), BeforeValidator(_whole)]
-
-
-def _card(value: object) -> object:
-    """`MAC[,name=NAME][,network=NETWORK]`, as in a flag, stands for the mapping."""
-    if not isinstance(value, str):
-        return value
-    mac, *rest = value.split(",")
-    pairs = [part.partition("=") for part in rest]
-    return {"mac": mac, **{key.strip(): word for key, _, word in pairs}}
-
-
-def _mac(value: object) -> object:
-    mac = parse_mac(value) if isinstance(value, str) else None
-    if mac is None:
-        raise ValueError("must be the address of one card, such as 00:50:56:12:34:56")
-    return mac
-
-
-def _interface(value: object) -> object:
-    if not isinstance(value, str) or not is_plain(value):
-        raise ValueError("must be the name of one network interface, such as ens192")
-    return value
-
-
-class NicSetting(BaseModel):
-    """One network card of the machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mac: Annotated[str, BeforeValidator(_mac)] = Field(description="its MAC address, which it keeps on KVM")
-    name: Annotated[str, BeforeValidator(_interface)] | None = Field(
-        None, description="the name of the interface in the guest, where the guest does not tell"
-    )
-    network: _Text | None = Field(None, description="what the card is connected to, for findings and reports")
-
-
-def _listed_cards(value: object) -> object:
-    return [value] if isinstance(value, str | dict) else value
-
-
-_Card = Annotated[NicSetting, BeforeValidator(_card)]
-_Cards = Annotated[tuple[_Card, ...], Field(max_length=64), BeforeValidator(_listed_cards)]
+    secret: bool = False
 
 
 class Settings(BaseModel):
@@ -154,20 +89,20 @@ class Settings(BaseModel):
         None, description="the command to run, for a file that is to be run as it stands"
     )
 
-    vmdk: Annotated[_Paths, Flag(group=Group.SOURCE, commands=_READ_SOURCE, metavar="FILE")] = Field(
+    vmdk: Annotated[Paths, Flag(group=Group.SOURCE, commands=_READ_SOURCE, metavar="FILE")] = Field(
         (), description="a disk of the VM; repeat it for each disk, the boot disk first"
     )
     image: Annotated[
-        _Paths, Flag(group=Group.SOURCE, commands=_WITH_IMAGES, metavar="IMAGE", positional=True)
+        Paths, Flag(group=Group.SOURCE, commands=_WITH_IMAGES, metavar="IMAGE", positional=True)
     ] = Field((), description="a finished disk image (qcow2, raw or vdi); all disks of one machine")
-    vm_name: Annotated[_Text | None, Flag(group=Group.SOURCE, commands=_TEST_BOOT, metavar="NAME")] = Field(
+    vm_name: Annotated[Text | None, Flag(group=Group.SOURCE, commands=_TEST_BOOT, metavar="NAME")] = Field(
         None, description="the VM's name; without it, the name of its first disk"
     )
     allow_external_extents: Annotated[StrictBool, Flag(group=Group.SOURCE, commands=_READ_SOURCE)] = Field(
         False, description="let a disk name extents and parents outside its own folder"
     )
     nics: Annotated[
-        _Cards,
+        Cards,
         Flag(
             group=Group.SOURCE,
             commands=_READ_SOURCE | {Command.VALIDATE},
@@ -179,17 +114,39 @@ class Settings(BaseModel):
         description="a network card of the VM, by the MAC that it keeps on KVM: the guest's interface stays"
         " tied to it, and the boot test has the same cards; repeat it for each card, in VMware's order",
     )
+    luks_passphrase_env: Annotated[
+        VariableName | None, Flag(group=Group.SOURCE, commands=_OPENS_GUEST, metavar="NAME", secret=True)
+    ] = Field(
+        None, description="the environment variable that holds the passphrase of encrypted volumes (LUKS)"
+    )
+    luks_keyfile: Annotated[
+        AnyPath | None, Flag(group=Group.SOURCE, commands=_OPENS_GUEST, metavar="FILE")
+    ] = Field(None, description="a key file of encrypted volumes; without its last newline, if so it fits")
+    luks_keys: Annotated[
+        LuksKeyList,
+        Flag(
+            group=Group.SOURCE,
+            commands=_OPENS_GUEST,
+            metavar="VOLUME,env=NAME|VOLUME,file=FILE",
+            separator=";",
+            secret=True,
+        ),
+    ] = Field(
+        (),
+        description="the key of one encrypted volume, which is tried there instead of the others;"
+        " repeat it for each volume",
+    )
     flatten: Annotated[FlattenMode, Flag(group=Group.SOURCE, commands=_MIGRATE)] = Field(
         FlattenMode.VIEW,
         description="read the snapshot chain where it lies (view), or also write the flattened disk to a file"
         " (materialize)",
     )
 
-    output_dir: Annotated[_Path, Flag(group=Group.OUTPUT, commands=_ALL, metavar="DIR")] = Field(
+    output_dir: Annotated[AnyPath, Flag(group=Group.OUTPUT, commands=_ALL, metavar="DIR")] = Field(
         Path("out"), description="where each VM gets a folder of its own"
     )
     to_output: Annotated[
-        _Paths, Flag(group=Group.OUTPUT, commands=_MIGRATE, metavar="FILE", anchored=False)
+        Paths, Flag(group=Group.OUTPUT, commands=_MIGRATE, metavar="FILE", anchored=False)
     ] = Field((), description="name of the result, under the VM's folder unless absolute; one for each disk")
     out_format: Annotated[OutputFormat, Flag(group=Group.OUTPUT, commands=_MIGRATE)] = Field(
         OutputFormat.QCOW2, description="format of the result"
@@ -200,7 +157,7 @@ class Settings(BaseModel):
     checksum: Annotated[StrictBool, Flag(group=Group.OUTPUT, commands=_MIGRATE)] = Field(
         False, description="write SHA256SUMS, and the sums into the report"
     )
-    report: Annotated[_Path | None, Flag(group=Group.OUTPUT, commands=_TEST_BOOT, metavar="FILE")] = Field(
+    report: Annotated[AnyPath | None, Flag(group=Group.OUTPUT, commands=_TEST_BOOT, metavar="FILE")] = Field(
         None, description="write the report here too: Markdown if the name ends in .md, else JSON"
     )
 
@@ -214,7 +171,7 @@ class Settings(BaseModel):
     no_regen_initramfs: Annotated[StrictBool, Flag(group=Group.REPAIRS, commands=_READ_SOURCE)] = Field(
         False, description="do not rebuild initramfs images"
     )
-    skip_fix: Annotated[_Names, Flag(group=Group.REPAIRS, commands=_READ_SOURCE, metavar="NAME")] = Field(
+    skip_fix: Annotated[Names, Flag(group=Group.REPAIRS, commands=_READ_SOURCE, metavar="NAME")] = Field(
         (), description="leave out one fix; repeat it for more"
     )
     no_backup: Annotated[StrictBool, Flag(group=Group.REPAIRS, commands=_MIGRATE)] = Field(
@@ -236,14 +193,14 @@ class Settings(BaseModel):
     uefi: Annotated[StrictBool, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
         False, description="boot by UEFI, whatever the disk looks like"
     )
-    timeout: Annotated[_Seconds | None, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT, metavar="S")] = (
-        Field(None, description="seconds the boot may take; the default depends on the accelerator")
+    timeout: Annotated[Seconds | None, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT, metavar="S")] = Field(
+        None, description="seconds the boot may take; the default depends on the accelerator"
     )
     on_boot_failure: Annotated[OnBootFailure, Flag(group=Group.BOOT_TEST, commands=_MIGRATE)] = Field(
         OnBootFailure.STOP, description="fail the run when the boot test fails, or only warn"
     )
 
-    stages: Annotated[_Stages, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
+    stages: Annotated[Stages, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
         tuple(StageName), min_length=1, description="the stages to run; repeat it for each"
     )
     dry_run: Annotated[StrictBool, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
@@ -252,7 +209,7 @@ class Settings(BaseModel):
     force: Annotated[StrictBool, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
         False, description="do a finished VM again"
     )
-    workers: Annotated[_Count, Flag(group=Group.RUN, commands=_MIGRATE, metavar="N")] = Field(
+    workers: Annotated[Count, Flag(group=Group.RUN, commands=_MIGRATE, metavar="N")] = Field(
         2, description="how many disks are converted side by side"
     )
     verbose: Annotated[StrictBool, Flag(group=Group.RUN, commands=_ALL, short="-v")] = Field(

@@ -34,6 +34,8 @@ def unlock(session: GuestSession, keys: LuksKeys, *, memory_mib: int) -> tuple[s
     Returns the names in `keys.by_volume` that no volume answers to.
     Raises GuestRefused where a volume's own key does not fit, MoreMemoryNeeded, GuestError.
     """
+    if keys.is_empty:
+        return ()
     seen: set[str] = set()
     unused = set(keys.by_volume)
     while todo := [one for one in _containers(session.block_devices()) if one.device not in seen]:

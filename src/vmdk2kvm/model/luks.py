@@ -44,6 +44,10 @@ class LuksKeys:
     by_volume: Mapping[str, tuple[LuksKey, ...]] = field(default_factory=dict)
     for_all: tuple[LuksKey, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.by_volume and not self.for_all
+
     def of(self, *names: str | None) -> tuple[LuksKey, ...]:
         """The keys for a volume known by `names`, in the order to try them; its own alone, if it has any."""
         wanted = {name.lower() for name in names if name}

@@ -1,12 +1,14 @@
 """The one place that chooses adapters: stages know protocols only."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vmdk2kvm.errors import NoOperatingSystem
-from vmdk2kvm.guest.offline import open_guest
+from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.guest.offline import MEMORY_MIB, open_guest
 from vmdk2kvm.guest.protocol import GuestSession
+from vmdk2kvm.guest.unlock import MoreMemoryNeeded, unlock
 from vmdk2kvm.pipeline.context import Context
 from vmdk2kvm.stages import inspect
 from vmdk2kvm.stages.inspect import Inspected
@@ -32,6 +34,23 @@ def look_into(run: Context, session: GuestSession) -> Inspected:
 
 @contextmanager
 def opened(run: Context, overlays: Sequence[Path]) -> Iterator[GuestSession]:
-    """All disks of one guest in one appliance."""
-    with open_guest(overlays, scratch=run.folder.tmp, accelerator=accelerator(run)) as session:
-        yield session
+    """All disks of one guest in one appliance, its encrypted volumes open as far as keys were given."""
+    with ExitStack() as stack:
+        yield _unlocked(run, overlays, stack, MEMORY_MIB)
+
+
+def _unlocked(run: Context, overlays: Sequence[Path], stack: ExitStack, memory_mib: int) -> GuestSession:
+    opening = open_guest(
+        overlays, scratch=run.folder.tmp, accelerator=accelerator(run), memory_mib=memory_mib
+    )
+    session = stack.enter_context(opening)
+    try:
+        unused = unlock(session, run.luks_keys, memory_mib=memory_mib)
+    except MoreMemoryNeeded as needed:
+        # only a header says how much; few ask for more than every appliance has
+        stack.close()
+        run.note(f"the appliance is started anew with {needed.memory_mib} MiB, as a LUKS header asks for.")
+        return _unlocked(run, overlays, stack, needed.memory_mib)
+    for name in unused:
+        run.note(f'luks_keys gives a key for "{visible(name)}", and no LUKS volume here is called that.')
+    return session

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.fixes.catalog import FixOptions, chosen
 from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.model.luks import LuksKeys
 from vmdk2kvm.model.network import Nic
 from vmdk2kvm.model.progress import Note
 from vmdk2kvm.model.report import StageName
@@ -19,6 +20,7 @@ class Context:
     timeline: Timeline
     listener: Listener
     said: set[str] = field(default_factory=set)
+    luks_keys: LuksKeys = field(default_factory=LuksKeys)
 
     def wants(self, stage: StageName) -> bool:
         if stage is StageName.VALIDATE:

@@ -1,6 +1,7 @@
 """One VM from source to proof: six stages, in this order."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vmdk2kvm.model.report import Finding, Level, Report, RunStatus, StageName, 
 from vmdk2kvm.pipeline import assemble, copies, proof, repair
 from vmdk2kvm.pipeline.context import Context, fix_options
 from vmdk2kvm.pipeline.draft import Draft
+from vmdk2kvm.pipeline.luks_keys import read_luks_keys
 from vmdk2kvm.pipeline.outputs import Outputs, claim, extra_report, holds_a_migration, outputs_of
 from vmdk2kvm.pipeline.records import (
     Record,
@@ -129,8 +131,15 @@ def validate(settings: Settings, listener: Listener) -> Report:
 def opened(settings: Settings, listener: Listener, *, keep_state: bool = True) -> Iterator[Context]:
     """The VM's folder, locked and swept, for as long as the block runs."""
     chosen(fix_options(settings))  # a fix that is not there is told before any work
+    keys = read_luks_keys(settings, os.environ)  # and a key
     with open_folder(_folder_of(settings), keep_state=keep_state) as folder:
-        yield Context(settings=settings, folder=folder, timeline=Timeline(listener), listener=listener)
+        yield Context(
+            settings=settings,
+            folder=folder,
+            timeline=Timeline(listener),
+            listener=listener,
+            luks_keys=keys,
+        )
 
 
 def _folder_of(settings: Settings) -> Path:

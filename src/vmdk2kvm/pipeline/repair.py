@@ -59,6 +59,9 @@ def repair_fingerprint(run: Context, views: tuple[DiskView, ...]) -> str:
         settings.no_backup,
         settings.trim,
         [plain.write(nic) for nic in run.nics],
+        settings.luks_passphrase_env,  # where keys come from; what they are is stored nowhere
+        settings.luks_keyfile and str(settings.luks_keyfile),
+        [one.model_dump(mode="json") for one in settings.luks_keys],
         run.wants(StageName.INSPECT),
     )
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from vmdk2kvm.config.layers import Loaded, merge
 from vmdk2kvm.config.load import FILE_BYTES_MAX, dump, load, parse_layer, read_layer
-from vmdk2kvm.config.settings import Command, NicSetting, Settings
+from vmdk2kvm.config.settings import Command, Settings
+from vmdk2kvm.config.values import NicSetting
 from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.model.choices import FlattenMode, FstabMode, OnBootFailure
 from vmdk2kvm.model.disk import OutputFormat
