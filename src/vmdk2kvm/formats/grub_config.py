@@ -4,7 +4,7 @@ Only the kernel's arguments are shown. GRUB's own variables (`set root=`) and `s
 commands and never appear here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vmdk2kvm.formats import kernel_cmdline
@@ -29,9 +29,12 @@ class KernelCommand:
 
 def kernel_commands(text: str) -> Iterator[KernelCommand]:
     """Raises GuestError where a quote is opened and never closed."""
+    return _kernels(map(_without_keywords, commands(text, GRUB)))
+
+
+def _kernels(found: Iterable[tuple[Word, ...]]) -> Iterator[KernelCommand]:
     waiting: tuple[Word, ...] | None = None  # a kernel whose initrd may still follow
-    for command in commands(text, GRUB):
-        words = _without_keywords(command)
+    for words in found:
         ends_scope = words[:1] and words[0].value == "}"
         if waiting and (ends_scope or _starts_kernel(words)):
             yield _kernel(waiting, has_initrd=False)
@@ -47,9 +50,10 @@ def kernel_commands(text: str) -> Iterator[KernelCommand]:
 
 def arguments(text: str) -> Iterator[Arguments]:
     """Of every kernel, and of the variables that menus hand to kernels. Raises like `kernel_commands`."""
-    for command in kernel_commands(text):
-        yield Arguments(parameters=command.parameters, has_initrd=command.has_initrd)
-    for words in map(_without_keywords, commands(text, GRUB)):
+    found = [_without_keywords(command) for command in commands(text, GRUB)]
+    for kernel in _kernels(found):
+        yield Arguments(parameters=kernel.parameters, has_initrd=kernel.has_initrd)
+    for words in found:
         if len(words) == 2 and words[0].value == "set":
             name, equals, value = words[1].value.partition("=")
             if equals and name in ARGUMENT_VARIABLES:

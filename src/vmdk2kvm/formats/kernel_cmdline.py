@@ -18,7 +18,7 @@ class Parameter:
     """`name=value`, or a bare name with value None.
 
     `span` is where the value is written, quotes left out; None where there is no value, or where
-    quotes of a surrounding language stand inside it, so that it cannot be replaced as one piece.
+    quotes stand inside it, so that it cannot be replaced as one piece.
     """
 
     name: str
@@ -61,7 +61,8 @@ def parameter(text: str, start: int, end: int) -> Parameter:
     if equals < 0:
         return Parameter(name=text[start:end], value=None, span=None)
     first, last = _unquoted(text, equals + 1, end)
-    return Parameter(name=text[start:equals], value=text[first:last], span=Span(first, last))
+    value = text[first:last]
+    return Parameter(name=text[start:equals], value=value, span=None if '"' in value else Span(first, last))
 
 
 def _unquoted(text: str, start: int, end: int) -> tuple[int, int]:

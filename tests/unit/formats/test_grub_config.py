@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmdk2kvm.errors import GuestError
-from vmdk2kvm.formats.grub_config import KernelCommand, kernel_commands
+from vmdk2kvm.formats.grub_config import KernelCommand, arguments, kernel_commands
 from vmdk2kvm.formats.spans import splice
 
 
@@ -87,3 +87,20 @@ def test_editing_twice_is_editing_once(text: str) -> None:
     assert [each.image for each in kernel_commands(once)] == [each.image for each in before]
     same = {one.span: one.value or "" for each in before for one in each.parameters if one.span}
     assert splice(text, same) == text
+
+
+def test_variables_that_menus_hand_to_kernels_are_arguments() -> None:
+    text = (
+        'if [ -z "${kernelopts}" ]; then\n  set kernelopts="root=/dev/sda2 ro "\nfi\n'
+        "set root='hd0,msdos1'\nset default_kernelopts=root=/dev/sda2\nset tuned_params=\"\"\n"
+        "linux /k $kernelopts\ninitrd /i\n"
+    )
+    found = list(arguments(text))
+    assert [[(one.name, one.value) for one in each.parameters] for each in found] == [
+        [("$kernelopts", None)],
+        [("root", "/dev/sda2"), ("ro", None)],
+        [("root", "/dev/sda2")],
+        [],
+    ]
+    spans = {one.span for each in found for one in each.parameters if one.span}
+    assert splice(text, dict.fromkeys(spans, "U")) == text.replace("/dev/sda2", "U")

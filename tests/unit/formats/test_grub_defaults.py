@@ -28,3 +28,17 @@ def test_arguments_are_edited_through_the_quotes_of_shell_and_kernel() -> None:
 def test_a_value_split_by_quotes_cannot_be_located() -> None:
     (found,) = settings("GRUB_DEVICE=/dev/'sda1'")
     assert (found.value, found.span) == ("/dev/sda1", None)
+
+
+def test_settings_of_other_generators() -> None:
+    text = (
+        'DEFAULT_APPEND="resume=/dev/sda1 splash=silent"\nDEFAULT_VGA="0x314"\n'
+        "default_kernel_opts='quiet rootfstype=ext4'\nroot=/dev/sda3\nEXTLINUX_ROOT=root=/dev/sda1\n"
+    )
+    assert [(each.name, [one.name for one in each.parameters]) for each in settings(text)] == [
+        ("DEFAULT_APPEND", ["resume", "splash"]),
+        ("DEFAULT_VGA", []),
+        ("default_kernel_opts", ["quiet", "rootfstype"]),
+        ("root", []),
+        ("EXTLINUX_ROOT", ["root"]),
+    ]
