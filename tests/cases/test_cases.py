@@ -80,6 +80,7 @@ def load_guest(tree: Path, kernels: dict[str, list[str]]) -> MemoryGuest:
 
 def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
     filesystems = tuple(FileSystem(size_bytes=1 << 30, **each) for each in fields["filesystems"])
+    bare = tuple(FileSystem(size_bytes=1 << 30, type="", **each) for each in fields.get("bare", []))
     firmware = Firmware(fields.get("firmware", "bios"))
     return GuestOs(
         family=OsFamily(fields.get("family", "debian")),
@@ -90,7 +91,9 @@ def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
         firmware=firmware,
         names=DeviceNames(
             filesystems=filesystems,
-            by_name={each.device: each.device for each in filesystems} | fields.get("by_name", {}),
+            by_name={each.device: each.device for each in (*filesystems, *bare)}
+            | fields.get("by_name", {}),
+            bare=bare,
         ),
         mounts=tuple(
             Mount(device=device, mountpoint=mountpoint, type=type_)

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from vmdk2kvm.errors import UsageError
 from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.fixes.linux.crypttab import CRYPTTAB_FIX
 from vmdk2kvm.fixes.linux.device_map import DEVICE_MAP_FIX
 from vmdk2kvm.fixes.linux.fstab import fstab_fix
 from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
@@ -22,6 +23,7 @@ FSTAB_FIX = fstab_fix(FstabMode.STABILIZE_ALL)
 
 FIXES: tuple[Fix, ...] = (
     FSTAB_FIX,
+    CRYPTTAB_FIX,
     KERNEL_CMDLINE_FIX,
     DEVICE_MAP_FIX,
     INITRAMFS_RESUME_FIX,
