@@ -80,8 +80,12 @@ class MemorySession(MemoryGuest):
         subvolumes: Mapping[str, Subvolumes] | None = None,
         broken: Sequence[str] = (),
         luks: Mapping[str, "Locked"] | None = None,
+        superblocks: Mapping[str, bytes] | None = None,
+        dirty: Sequence[str] = (),
     ) -> None:
         super().__init__({})
+        self._superblocks = superblocks or {}
+        self._dirty = dirty
         self._devices = tuple(devices)
         self._trees = trees
         self._subvolumes = subvolumes or {}
@@ -95,7 +99,11 @@ class MemorySession(MemoryGuest):
 
     def read_device(self, device: str, offset: int, size_bytes: int) -> bytes:
         locked = self.luks.get(device)
-        return locked.header[offset : offset + size_bytes] if locked else b""
+        content = locked.header if locked else self._superblocks.get(device, b"")
+        return content[offset : offset + size_bytes]
+
+    def replayed(self) -> tuple[str, ...]:
+        return tuple(self._dirty)
 
     def open_luks(self, device: str, name: str, key: LuksKey) -> bool:
         return self.luks[device].open(name, key)

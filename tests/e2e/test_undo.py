@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.appliance, pytest.mark.timeout(1800)]
 
 
 def migrated(disk: Path, folder: Path, *options: str) -> Path:
-    run([COMMAND, "local", "--vmdk", str(disk), "--output-dir", str(folder), *options])
+    run([str(COMMAND), "local", "--vmdk", str(disk), "--output-dir", str(folder), *options])
     return folder / disk.stem / f"{disk.stem}-disk0.qcow2"
 
 

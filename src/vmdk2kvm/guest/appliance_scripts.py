@@ -3,6 +3,7 @@
 Paths given here have no symbolic links left in them, so that "/sysroot" + path stays inside.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -23,6 +24,19 @@ def inside(path: str) -> str:
 def mount(device: str, mountpoint: str, options: Sequence[str]) -> str:
     arguments = ["mount", "-o", ",".join(options), device]
     return f"{shlex.join(arguments)} {inside(mountpoint.rstrip('/'))}"
+
+
+KERNEL_LOG = "dmesg"
+# what ext4, XFS and btrfs say when they mend a file system that was not unmounted cleanly
+_REPLAYED = re.compile(
+    r"EXT4-fs \(([^)\s]+)\): recovery complete|XFS \(([^)\s]+)\): Ending recovery"
+    r"|BTRFS info \(device ([^)\s]+)[^)]*\): start tree-log replay"
+)
+
+
+def replayed_names(log: str) -> frozenset[str]:
+    """The devices ("/dev/dm-0") that the kernel's log tells that of."""
+    return frozenset(f"/dev/{found[1] or found[2] or found[3]}" for found in _REPLAYED.finditer(log))
 
 
 def list_files(folder: str) -> str:

@@ -16,6 +16,14 @@ ESP_TYPES = frozenset({"c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef"})
 _ESP_FOLDERS = ("/boot/efi", "/efi")
 _MAY_FAIL = frozenset({"nofail", "noauto"})
 _MAX_ENTRIES = 256
+_MENDED_BY = {
+    "ext2": "e2fsck -f",
+    "ext3": "e2fsck -f",
+    "ext4": "e2fsck -f",
+    "xfs": "xfs_repair",
+    "btrfs": "btrfs check",
+    "vfat": "fsck.vfat",
+}
 
 
 def mount_root(session: GuestSession, root: Root, devices: tuple[BlockDevice, ...]) -> Mount:
@@ -85,8 +93,16 @@ def _mount(session: GuestSession, device: BlockDevice, mountpoint: str, options:
     try:
         session.mount(device.device, mountpoint, options=options)
     except GuestError as error:
-        raise GuestRefused(error.message, hint=error.hint) from error
+        raise GuestRefused(error.message, hint=_mending(device) or error.hint) from error
     return Mount(device=device.device, mountpoint=mountpoint, type=device.content or "", options=options)
+
+
+def _mending(device: BlockDevice) -> str | None:
+    """What mends a file system of that type."""
+    program = _MENDED_BY.get(device.content or "")
+    if program is None:
+        return None
+    return f"run `{program} {device.device}` on the source machine, shut it down cleanly, then run again."
 
 
 def _mount_esp(

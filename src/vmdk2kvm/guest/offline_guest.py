@@ -31,6 +31,7 @@ from vmdk2kvm.model.units import MIB
 
 READ_LIMIT_BYTES = 16 * MIB
 STREAM_BUFFER_BYTES = MIB
+APPEND_BYTES = 2 * MIB  # a message to the appliance holds 4 MiB at most
 MOUNT_TIMEOUT_S = 120.0  # a long journal is replayed meanwhile
 _TRIMMABLE = frozenset({"ext3", "ext4", "xfs", "btrfs", "vfat", "f2fs"})
 _TYPES = {
@@ -114,6 +115,10 @@ class OfflineGuest:
                     hint="run again; the log holds what happened before.",
                 )
             self._mounted.clear()
+
+    def replayed(self) -> tuple[str, ...]:
+        names = appliance_scripts.replayed_names(self._appliance.shell(appliance_scripts.KERNEL_LOG).text)
+        return tuple(sorted(device for device, inner in self._inner_names.items() if inner in names))
 
     def subvolumes(self) -> Subvolumes:
         listed = self._appliance.shell(
@@ -219,6 +224,12 @@ class OfflineGuest:
             else:
                 self._copy_attributes(real, new)
             self._appliance.call("rename", new, real, path=path)
+
+    def append_bytes(self, path: str, content: bytes) -> None:
+        real, _ = self._regular(path)
+        for start in range(0, len(content), APPEND_BYTES):
+            piece = content[start : start + APPEND_BYTES]
+            self._appliance.call("write_append", real, piece, path=path)
 
     def remove(self, path: str) -> None:
         place = self._place(path)

@@ -73,6 +73,9 @@ class GuestWriter(GuestReader, Protocol):
     def write_bytes(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Replace or create. An existing file keeps mode, owner, xattrs and label."""
 
+    def append_bytes(self, path: str, content: bytes) -> None:
+        """Add to the end of a file that is there, however large; its attributes stay."""
+
     def remove(self, path: str) -> None: ...
 
     def remove_folder(self, path: str) -> None:
@@ -184,6 +187,9 @@ class GuestSession(GuestWriter, Protocol):
         """Mount at a folder that exists ("/" first). Raises GuestError with what mount(8) said."""
 
     def unmount_all(self) -> None: ...
+
+    def replayed(self) -> tuple[str, ...]:
+        """The devices whose journal was replayed when they were mounted here; sorted."""
 
     def subvolumes(self) -> Subvolumes:
         """Of the btrfs file system mounted at "/" (mount it with `subvolid=5`)."""

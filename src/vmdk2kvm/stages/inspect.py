@@ -8,6 +8,7 @@ from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.network import Nic
 from vmdk2kvm.model.report import Finding
 from vmdk2kvm.stages.forecast import forecast
+from vmdk2kvm.stages.preflight import preflight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,7 @@ class Inspected:
 def run(session: GuestSession, nics: tuple[Nic, ...] = ()) -> Inspected:
     """Mount the guest and describe it. Raises NoOperatingSystem, GuestRefused, GuestError."""
     os = inspection.inspect(session, nics)
-    return Inspected(os=os, findings=tuple(forecast(session, os)))
+    return Inspected(os=os, findings=(*preflight(session, os), *forecast(session, os)))
 
 
 def run_again(session: GuestSession, before: GuestOs) -> GuestOs:
