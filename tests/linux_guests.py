@@ -7,6 +7,7 @@ The stand-ins do what the real ones do as far as a repair depends on it: update-
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from tests.initramfs_images import image
 from vmdk2kvm.formats.initramfs import describe
@@ -138,8 +139,16 @@ def run_program(guest: MemoryGuest, argv: tuple[str, ...], env: dict[str, str]) 
             return _update_initramfs(guest, version)
         case ("update-initramfs", "-c", "-k", version) if not guest.exists(image_path(version)):
             return _update_initramfs(guest, version)
+        case ("dracut", "--force", "--add-drivers", names, path, version):
+            return _dracut(guest, path, version, names.split())
         case ("dracut", "--force", path, version):
-            return _dracut(guest, path, version)
+            return _dracut(guest, path, version, [])
+        case ("mkinitcpio", *options, "-S", "autodetect", "-k", version, "-g", path):
+            return _mkinitcpio(guest, path, version, options)
+        case ("mkinitfs", "-o", path, version):
+            return _mkinitfs(guest, path, version)
+        case ("mkinitrd", "-B", "-k", kernel, "-b", folder, "-i", name):
+            return _mkinitrd(guest, f"{folder}/{name}", kernel.partition("-")[2])
         case _:
             return CommandResult(status=1, output=f"{' '.join(argv)}: refused\n")
 
@@ -156,11 +165,66 @@ def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:
     return CommandResult(status=0, output=f"update-initramfs: Generating {image_path(version)}\n")
 
 
-def _dracut(guest: MemoryGuest, path: str, version: str) -> CommandResult:
-    names = set(VMWARE_ONLY)
-    for drop_in in guest.glob("/etc/dracut.conf.d/*.conf"):
-        for added in re.findall(r'add_drivers\+="([^"]*)"', guest.read_text(drop_in)):
-            names.update(added.split())
+def _dracut(guest: MemoryGuest, path: str, version: str, added: list[str]) -> CommandResult:
+    names, omitted = {*VMWARE_ONLY, *added}, set()
+    for drop_in in ("/etc/dracut.conf", *guest.glob("/etc/dracut.conf.d/*.conf")):
+        text = guest.read_text(drop_in) if guest.exists(drop_in) else ""
+        for words in re.findall(r'add_drivers\+="([^"]*)"', text):
+            names.update(words.split())
+        for words in re.findall(r'omit_drivers\+="([^"]*)"', text):
+            omitted.update(words.split())
+    held = [name for name in _closed(guest, version, names) if name not in omitted]
+    _write(guest, path, image(held, compression="gzip"))
+    return CommandResult(status=0, output="")
+
+
+def _mkinitcpio(guest: MemoryGuest, path: str, version: str, options: list[str]) -> CommandResult:
+    """mkinitcpio(8): fails over a module there is not; reads drop-ins only without -c."""
+    configs = options[1:] or ["/etc/mkinitcpio.conf", *guest.glob("/etc/mkinitcpio.conf.d/*.conf")]
+    names = {
+        name
+        for config in configs
+        for line in _lines(guest, config)
+        if line.startswith("MODULES=(")
+        for name in line[9:].rstrip(")").split()
+        if name != "${MODULES[@]}"
+    }
+    if names - _all_modules(guest, version):
+        return CommandResult(status=1, output="==> ERROR: module not found\n")
+    _write(guest, path, image(_closed(guest, version, {*VMWARE_ONLY, *names}), compression="zstd"))
+    return CommandResult(status=0, output="==> Image generation successful\n")
+
+
+def _mkinitfs(guest: MemoryGuest, path: str, version: str) -> CommandResult:
+    """mkinitfs(1): the modules of each feature, by their files."""
+    features: list[str] = []
+    for line in _lines(guest, "/etc/mkinitfs/mkinitfs.conf"):
+        value = line.removeprefix("features=").strip('"')
+        features = (
+            [*features, *value.split()[1:]] if value.startswith("$features") else value.split() or features
+        )
+    patterns = [
+        p for name in features for p in _lines(guest, f"/etc/mkinitfs/features.d/{name}.modules") if p
+    ]
+    held = [
+        each
+        for each in _lines(guest, f"/lib/modules/{version}/modules.dep")
+        if any(fnmatchcase(each.partition(":")[0], pattern) for pattern in patterns)
+    ]
+    names = set(parse_dependencies("\n".join(held)))
+    _write(guest, path, image(_closed(guest, version, names), compression="gzip"))
+    return CommandResult(status=0, output=f"==> initramfs: creating {path}\n")
+
+
+def _mkinitrd(guest: MemoryGuest, path: str, version: str) -> CommandResult:
+    """SUSE's mkinitrd(8): fails over a module there is not."""
+    names: set[str] = set()
+    for words in re.findall(
+        r'^INITRD_MODULES="([^"]*)"', "\n".join(_lines(guest, "/etc/sysconfig/kernel")), re.M
+    ):
+        names = set(words.split())
+    if names - _all_modules(guest, version):
+        return CommandResult(status=1, output="Cannot determine dependencies of module\n")
     _write(guest, path, image(_closed(guest, version, names), compression="gzip"))
     return CommandResult(status=0, output="")
 

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan, Vmdk2KvmError
+from vmdk2kvm.fixes.appendix import finding as appended_finding
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.fixes.journal import STATE_FOLDER, Journal, backup_path, begin
 from vmdk2kvm.fixes.pending import PendingGuest
-from vmdk2kvm.fixes.proof import Rebuilt, run_rebuild
+from vmdk2kvm.fixes.proof import Rebuilt, run_append, run_rebuild
 from vmdk2kvm.fixes.rebuild import ENVIRONMENT, TIMEOUT_S, recipe
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.paths import parent
 from vmdk2kvm.guest.protocol import GuestReader, GuestWriter
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
@@ -73,13 +75,20 @@ def apply(
     """
     _check_fresh(plan, guest)
     journal = begin(guest, plan) if backup else None
-    edited = tuple(_edit(guest, item.change) for item in plan.changes if not _is_opaque(item.change))
-    by_programs: list[str] = []
+    edited: list[str] = []
     findings: list[Finding] = []
     for item in plan.changes:
+        if isinstance(item.change, AppendInitramfs):
+            edited.append(_append(guest, plan, item.change, journal))
+            findings.append(appended_finding(item.change, "no tool in the guest rebuilds that image"))
+        elif not _is_opaque(item.change):
+            edited.append(_edit(guest, item.change))
+    by_programs: list[str] = []
+    for item in plan.changes:
         if isinstance(item.change, RunCommand | Rebuild):
-            wrote, outside = _run(guest, plan, item.change, journal, move_away)
+            wrote, outside, told = _run(guest, plan, item.change, journal, move_away)
             by_programs.extend(wrote)
+            findings.extend(told)
             findings.extend(_outside_finding(item.fix, path) for path in outside)
     return Applied(
         written=_unique((*edited, *by_programs)),
@@ -200,17 +209,18 @@ def _run(
     change: RunCommand | Rebuild,
     journal: Journal | None,
     move_away: frozenset[str],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Run an opaque change; what it wrote, and what of that it had not announced."""
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Finding, ...]]:
+    """Run an opaque change; what it wrote, what of that it had not announced, and what is to be told."""
+    findings: tuple[Finding, ...] = ()
     if isinstance(change, RunCommand):
         wrote, may_write = _run_command(guest, change), change.may_write
     else:
         rebuilt = _rebuild(guest, plan, change, journal, move_away=change.path in move_away)
-        wrote, may_write = rebuilt.wrote, rebuilt.may_write
+        wrote, may_write, findings = rebuilt.wrote, rebuilt.may_write, rebuilt.findings
     wrote = tuple(path for path in wrote if not path.startswith(STATE_FOLDER))
     if journal is not None:
         journal.strike(guest, change, wrote)
-    return wrote, tuple(path for path in wrote if not path.startswith(may_write))
+    return wrote, tuple(path for path in wrote if not path.startswith(may_write)), findings
 
 
 def _rebuild(
@@ -224,6 +234,17 @@ def _rebuild(
         raise
     _drop_kept(guest, kept, journal)
     return rebuilt
+
+
+def _append(guest: GuestWriter, plan: Plan, change: AppendInitramfs, journal: Journal | None) -> str:
+    kept = _keep_at(guest, plan, change, journal)
+    try:
+        run_append(guest, change, kept=kept)
+    except (Vmdk2KvmError, OSError):
+        _drop_kept(guest, kept, journal)
+        raise
+    _drop_kept(guest, kept, journal)
+    return change.path
 
 
 def _drop_kept(guest: GuestWriter, kept: str, journal: Journal | None) -> None:
@@ -243,7 +264,9 @@ def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[str, ...]:
     return wrote
 
 
-def _keep_at(guest: GuestWriter, plan: Plan, change: Rebuild, journal: Journal | None) -> str:
+def _keep_at(
+    guest: GuestWriter, plan: Plan, change: Rebuild | AppendInitramfs, journal: Journal | None
+) -> str:
     """Where the old image waits: in the backup, or in a file of its own that goes away again."""
     image = guest.realpath(change.path)
     if journal is None:

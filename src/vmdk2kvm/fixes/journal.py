@@ -14,11 +14,13 @@ from vmdk2kvm.errors import GuestError
 from vmdk2kvm.guest.paths import parent
 from vmdk2kvm.guest.protocol import FileType, GuestReader, GuestWriter
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     CopyWithin,
     Exact,
     MakeSymlink,
     PlannedChange,
     Rebuild,
+    RemoveFile,
     RunCommand,
     WriteFile,
 )
@@ -114,14 +116,14 @@ def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str
     entry: dict[str, Any] = {"path": path, "before": None, "backup": None}
     if isinstance(change, MakeSymlink):
         return entry | {"before": change.before}
-    if isinstance(change, CopyWithin) or change.before is None:
+    if isinstance(change, CopyWithin) or (isinstance(change, WriteFile) and change.before is None):
         return entry
     stat = guest.stat(path)
     kept = backup_path(plan, path)
     guest.make_folder(parent(kept), mode=0o700)
     guest.copy_within(path, kept)
     return entry | {
-        "before": _sha256(change.before),
+        "before": _before(change),
         "mode": f"{stat.mode:04o}",
         "uid": stat.uid,
         "gid": stat.gid,
@@ -132,7 +134,7 @@ def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str
 
 def _real(guest: GuestWriter, change: Exact) -> str:
     """The file a change really touches: a write goes through links, the others act on the link."""
-    if not isinstance(change, WriteFile):
+    if not isinstance(change, WriteFile | AppendInitramfs):
         return change.path
     try:
         linked = guest.stat(change.path).type is FileType.SYMLINK
@@ -163,6 +165,12 @@ def _serial(guest: GuestReader, path: str) -> int:
     return serial if isinstance(serial, int) else 0
 
 
+def _before(change: WriteFile | RemoveFile | AppendInitramfs) -> str | None:
+    if isinstance(change, AppendInitramfs):
+        return change.before_sha256
+    return None if change.before is None else _sha256(change.before)
+
+
 def _after(change: Exact) -> dict[str, str | None]:
     """What a change leaves: "left" says of which kind "after" speaks."""
     match change:
@@ -172,6 +180,8 @@ def _after(change: Exact) -> dict[str, str | None]:
             return {"left": "link", "after": change.target}
         case CopyWithin():
             return {"left": "file", "after": change.sha256}
+        case AppendInitramfs():
+            return {"left": "file", "after": change.after_sha256}
         case _:
             return {"left": "nothing", "after": None}
 

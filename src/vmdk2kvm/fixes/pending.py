@@ -15,7 +15,8 @@ from typing import BinaryIO
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.guest.paths import resolve
 from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, FileStat, FileType, GuestReader
-from vmdk2kvm.model.changes import Change, CopyWithin, MakeSymlink, RemoveFile, WriteFile
+from vmdk2kvm.model.changes import AppendInitramfs, Change, CopyWithin, MakeSymlink, RemoveFile, WriteFile
+from vmdk2kvm.model.units import MIB
 
 
 class UnknownAfter(RuntimeError):
@@ -53,6 +54,8 @@ class PendingGuest:
                 content, mode = self.read_bytes(change.source), self._mode(change.source)
                 self._files[self._place(change.path)] = (content, mode)
                 self._removed.discard(self._place(change.path))
+            case AppendInitramfs():
+                self._unknown.append(change.path)  # an image that its planner alone reads
             case _:
                 self._unknown.extend(may_write)
 
@@ -66,6 +69,8 @@ class PendingGuest:
                     return self._link(change.path) == change.before
                 case CopyWithin():
                     return self._is_free(change.path) and self._sha256(change.source) == change.sha256
+                case AppendInitramfs():
+                    return self._sum(change.path) == change.before_sha256
                 case _:
                     return True
         except GuestError:  # something of another kind stands there
@@ -190,6 +195,17 @@ class PendingGuest:
     def _sha256(self, path: str) -> str | None:
         content = self._content(path)
         return None if content is None else hashlib.sha256(content).hexdigest()
+
+    def _sum(self, path: str) -> str | None:
+        """The SHA-256 of a file of any size, None where nothing stands."""
+        digest = hashlib.sha256()
+        try:
+            with self.open(path) as stream:
+                while piece := stream.read(MIB):
+                    digest.update(piece)
+        except FileNotFoundError:
+            return None
+        return digest.hexdigest()
 
     def _is_free(self, path: str) -> bool:
         try:

@@ -5,7 +5,16 @@ import shlex
 from vmdk2kvm.fixes.rebuild import recipe
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.unified_diff import unified_diff
-from vmdk2kvm.model.changes import Change, CopyWithin, MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.changes import (
+    AppendInitramfs,
+    Change,
+    CopyWithin,
+    MakeSymlink,
+    Rebuild,
+    RemoveFile,
+    RunCommand,
+    WriteFile,
+)
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import Finding
 
@@ -28,6 +37,9 @@ def render_change(change: Change) -> str:
             return visible(f"{change.path} -> {change.target}{was}") + "\n"
         case CopyWithin():
             return visible(f"{change.source} copied to {change.path} (sha256 {change.sha256})") + "\n"
+        case AppendInitramfs():
+            names = ", ".join(name for name, _ in change.files)
+            return visible(f"{names} appended to {change.path}") + "\n"
         case RunCommand():
             return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
         case Rebuild():

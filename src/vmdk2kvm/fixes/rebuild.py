@@ -1,21 +1,21 @@
 """How a boot file is built anew: the guest's own command, its environment and what it writes.
 
-update-initramfs(8), dracut(8). Nothing here runs anything.
+update-initramfs(8), dracut(8), mkinitcpio(8), mkinitfs(1), SUSE's mkinitrd(8). Nothing here runs anything.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmdk2kvm.model.changes import Rebuild
 from vmdk2kvm.model.guest_os import InitramfsTool
-
-# The tools a recipe exists for.
-REBUILDERS = frozenset({InitramfsTool.INITRAMFS_TOOLS, InitramfsTool.DRACUT})
 
 TIMEOUT_S = 1800.0  # an emulated appliance needs minutes for a large image
 
 # TMPDIR is a tmpfs in the appliance, so the unpacked tree does not grow the overlay. A fixed
 # SOURCE_DATE_EPOCH makes two builds of the same guest equal. LC_ALL keeps messages readable.
 ENVIRONMENT = {"TMPDIR": "/tmp", "SOURCE_DATE_EPOCH": "1000000000", "LC_ALL": "C"}
+
+_TEMPORARY = ("/tmp/", "/run/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +26,47 @@ class Recipe:
 
 def recipe(rebuild: Rebuild, *, anew: bool = False) -> Recipe:
     """The command for `rebuild`; `anew` where the old image does not stand in its place."""
-    if rebuild.tool is InitramfsTool.INITRAMFS_TOOLS:
-        # -u refuses where no image stands, -c where one does.
-        argv = ("update-initramfs", "-c" if anew else "-u", "-k", rebuild.kernel)
-        return Recipe(argv=argv, may_write=(rebuild.path, "/var/lib/initramfs-tools/", "/tmp/", "/run/"))
-    if rebuild.tool is InitramfsTool.DRACUT:
-        argv = ("dracut", "--force", rebuild.path, rebuild.kernel)
-        return Recipe(argv=argv, may_write=(rebuild.path, "/var/tmp/", "/var/log/dracut", "/tmp/", "/run/"))
-    raise ValueError(f"no recipe for {rebuild.tool.value}")
+    return _RECIPES[rebuild.tool](rebuild, anew)
+
+
+def _initramfs_tools(rebuild: Rebuild, anew: bool) -> Recipe:
+    # -u refuses where no image stands, -c where one does.
+    argv = ("update-initramfs", "-c" if anew else "-u", "-k", rebuild.kernel)
+    return Recipe(argv=argv, may_write=(rebuild.path, "/var/lib/initramfs-tools/", *_TEMPORARY))
+
+
+def _dracut(rebuild: Rebuild, anew: bool) -> Recipe:
+    del anew
+    argv = ("dracut", "--force", *rebuild.arguments, rebuild.path, rebuild.kernel)
+    return Recipe(argv=argv, may_write=(rebuild.path, "/var/tmp/", "/var/log/dracut", *_TEMPORARY))
+
+
+def _mkinitcpio(rebuild: Rebuild, anew: bool) -> Recipe:
+    del anew
+    # the hook "autodetect" would leave out all that the appliance has not, which is not the guest's machine
+    argv = ("mkinitcpio", *rebuild.arguments, "-S", "autodetect", "-k", rebuild.kernel, "-g", rebuild.path)
+    return Recipe(argv=argv, may_write=(rebuild.path, "/var/tmp/", *_TEMPORARY))
+
+
+def _mkinitfs(rebuild: Rebuild, anew: bool) -> Recipe:
+    del anew
+    argv = ("mkinitfs", *rebuild.arguments, "-o", rebuild.path, rebuild.kernel)
+    return Recipe(argv=argv, may_write=(rebuild.path, *_TEMPORARY))
+
+
+def _mkinitrd(rebuild: Rebuild, anew: bool) -> Recipe:
+    del anew
+    folder, _, image = rebuild.path.rpartition("/")
+    # -B: the boot loader's configuration is not to be written anew
+    argv = ("mkinitrd", "-B", *rebuild.arguments, "-b", folder, "-i", image)
+    return Recipe(argv=argv, may_write=(rebuild.path, "/var/log/YaST2/", "/dev/shm/", *_TEMPORARY))
+
+
+_RECIPES: dict[InitramfsTool, Callable[[Rebuild, bool], Recipe]] = {
+    InitramfsTool.INITRAMFS_TOOLS: _initramfs_tools,
+    InitramfsTool.DRACUT: _dracut,
+    InitramfsTool.MKINITCPIO: _mkinitcpio,
+    InitramfsTool.MKINITFS: _mkinitfs,
+    InitramfsTool.MKINITRD: _mkinitrd,
+}
+REBUILDERS = frozenset(_RECIPES)

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 
 from vmdk2kvm.errors import NoRoomInGuest
 from vmdk2kvm.fixes.journal import STATE_FOLDER
-from vmdk2kvm.model.changes import CopyWithin, Exact, MakeSymlink, Rebuild, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.changes import (
+    AppendInitramfs,
+    CopyWithin,
+    Exact,
+    MakeSymlink,
+    Rebuild,
+    RemoveFile,
+    RunCommand,
+    WriteFile,
+)
 from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.units import KIB, MIB, format_bytes
@@ -79,6 +88,8 @@ def _take_edits(
         if backup and before:
             room.taken_bytes[kept_on] += before + BLOCK_BYTES
             room.taken_inodes[kept_on] += 2  # the copy and, at most, its folder
+        elif isinstance(edit, AppendInitramfs):  # the old image is kept until the new one is proven
+            room.check(kept_on, before)
     for mountpoint in touched:
         room.check(mountpoint)
         _check_inodes(room, mountpoint)
@@ -121,6 +132,8 @@ def _sizes(edit: Exact) -> tuple[int, int]:
             return 0, len(edit.target)
         case CopyWithin():
             return 0, edit.size_bytes
+        case AppendInitramfs():
+            return edit.before_bytes, edit.after_bytes
 
 
 def _check_inodes(room: _Room, mountpoint: str) -> None:

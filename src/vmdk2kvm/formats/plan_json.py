@@ -14,6 +14,7 @@ from typing import Any
 
 from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
@@ -119,6 +120,16 @@ def change_fields(change: Change) -> Fields:
                 "size_bytes": change.size_bytes,
                 "sha256": change.sha256,
             }
+        case AppendInitramfs():
+            return {
+                "kind": change.kind,
+                "path": change.path,
+                "kernel": change.kernel,
+                "files": dict(change.files),
+                "must_hold": sorted(change.must_hold),
+                "before": {"size_bytes": change.before_bytes, "sha256": change.before_sha256},
+                "after": {"size_bytes": change.after_bytes, "sha256": change.after_sha256},
+            }
         case RunCommand():
             return {
                 "kind": change.kind,
@@ -135,6 +146,8 @@ def change_fields(change: Change) -> Fields:
                 "path": change.path,
                 "must_hold": sorted(change.must_hold),
                 "estimated_bytes": change.estimated_bytes,
+                "arguments": list(change.arguments),
+                "stale_names": change.stale_names,
             }
 
 
@@ -173,6 +186,20 @@ def _copy_within(fields: Fields) -> CopyWithin:
     )
 
 
+def _append_initramfs(fields: Fields) -> AppendInitramfs:
+    before, after = fields["before"], fields["after"]
+    return AppendInitramfs(
+        path=_text(fields["path"]),
+        kernel=_text(fields["kernel"]),
+        files=tuple((_text(name), _text(digest)) for name, digest in fields["files"].items()),
+        must_hold=frozenset(_text(name) for name in fields["must_hold"]),
+        before_bytes=int(before["size_bytes"]),
+        before_sha256=_text(before["sha256"]),
+        after_bytes=int(after["size_bytes"]),
+        after_sha256=_text(after["sha256"]),
+    )
+
+
 def _run_command(fields: Fields) -> RunCommand:
     return RunCommand(
         argv=tuple(_text(word) for word in fields["argv"]),
@@ -189,6 +216,8 @@ def _rebuild(fields: Fields) -> Rebuild:
         path=_text(fields["path"]),
         must_hold=frozenset(_text(name) for name in fields["must_hold"]),
         estimated_bytes=int(fields["estimated_bytes"]),
+        arguments=tuple(_text(word) for word in fields["arguments"]),
+        stale_names=bool(fields["stale_names"]),
     )
 
 
@@ -197,6 +226,7 @@ _PARSERS: dict[str, Callable[[Fields], Change]] = {
     "remove-file": _remove_file,
     "make-symlink": _make_symlink,
     "copy-within": _copy_within,
+    "append-initramfs": _append_initramfs,
     "run-command": _run_command,
     "rebuild": _rebuild,
 }

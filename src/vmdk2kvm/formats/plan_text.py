@@ -7,6 +7,7 @@ from itertools import groupby
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.unified_diff import unified_diff
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
@@ -45,6 +46,8 @@ def describe(change: Change) -> str:
         case CopyWithin():
             size = format_bytes(change.size_bytes)
             return f"copy {_quoted(change.source)} to {_quoted(change.path)} ({size})\n"
+        case AppendInitramfs():
+            return _append(change)
         case RunCommand():
             argv = visible(shlex.join(change.argv)).replace("\n", "\\n")
             may_write = ", ".join(map(_quoted, change.may_write)) or "nothing"
@@ -66,11 +69,22 @@ def title(change: Change) -> str:
             return f"{change.kind.replace('-', ' ')} {_quoted(change.path)}"
 
 
-def _rebuild(change: Rebuild) -> str:
+def _append(change: AppendInitramfs) -> str:
+    size = format_bytes(change.after_bytes - change.before_bytes)
+    held = "".join(f"  + {_quoted(name)} (sha256 {visible(digest)})\n" for name, digest in change.files)
     modules = ", ".join(sorted(map(visible, change.must_hold)))
     return (
+        f"append {size} of drivers to {_quoted(change.path)} for kernel {_quoted(change.kernel)}\n"
+        f"{held}  must hold {modules}\n"
+    )
+
+
+def _rebuild(change: Rebuild) -> str:
+    modules = ", ".join(sorted(map(visible, change.must_hold)))
+    told = visible(shlex.join(change.arguments)).replace("\n", "\\n")
+    return (
         f"rebuild {change.what.value} {_quoted(change.path)} for kernel {_quoted(change.kernel)}"
-        f" with {change.tool.value}\n  must hold {modules}\n"
+        f" with {change.tool.value}{' ' if told else ''}{told}\n  must hold {modules}\n"
     )
 
 

@@ -147,6 +147,10 @@ class MemoryGuest:
         )
         self._put(real, node)
 
+    def append_bytes(self, path: str, content: bytes) -> None:
+        file = self._file(path)
+        self._put(self._real(path), replace(file, content=file.content + content))
+
     def remove(self, path: str) -> None:
         place = self._place(path)
         if isinstance(self._node(place, path), Folder):

@@ -55,6 +55,26 @@ class CopyWithin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppendInitramfs:
+    """An archive with drivers behind the initramfs at `path`, then proven by opening it.
+
+    `files` are the names in the archive and the SHA-256 of each; `must_hold` are the module names the
+    image has to contain with it; the other sizes and sums are of the whole image.
+    """
+
+    path: str
+    kernel: str
+    files: tuple[tuple[str, str], ...]
+    must_hold: frozenset[str]
+    before_bytes: int
+    before_sha256: str
+    after_bytes: int
+    after_sha256: str
+
+    kind: Literal["append-initramfs"] = "append-initramfs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCommand:
     """Another program writes. `done_when` is a path that must exist afterwards."""
 
@@ -73,7 +93,9 @@ class RebuildKind(Enum):
 class Rebuild:
     """Build a boot file anew with the guest's own tool, then prove it by opening it.
 
-    `must_hold` are the module names the new image has to contain.
+    `must_hold` are the module names the new image has to contain; `arguments` go to the tool beside
+    its usual ones. `stale_names` says that the old image holds device names that have to go, which an
+    archive behind it cannot take away.
     """
 
     what: RebuildKind
@@ -82,11 +104,13 @@ class Rebuild:
     path: str
     must_hold: frozenset[str]
     estimated_bytes: int
+    arguments: tuple[str, ...] = ()
+    stale_names: bool = False
 
     kind: Literal["rebuild"] = "rebuild"
 
 
-Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin
+Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin | AppendInitramfs
 Opaque = RunCommand | Rebuild
 Change = Exact | Opaque
 
