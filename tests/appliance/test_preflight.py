@@ -34,12 +34,12 @@ def files(fstab: str) -> dict[str, bytes | str | Node]:
     }
 
 
-def switched_off(session: OfflineGuest, device: str) -> None:
-    """As after a power cut: the file system is copied while it is in use."""
-    inner = session._inner_names[device]
+def switched_off(session: OfflineGuest) -> None:
+    """As after a power cut: the file system on the first partition is copied while it is in use."""
+    used, free = (session._inner_names[f"/dev/sda{number}"] for number in (1, 2))
     done = session._appliance.shell(
-        f"set -e; echo late >/sysroot/etc/late; sync; dd if={inner} of=/run/copy bs=1M count=400 status=none; "
-        f"umount /sysroot; dd if=/run/copy of={inner} bs=1M conv=notrunc status=none; rm /run/copy"
+        f"set -e; echo late >/sysroot/etc/late; sync; dd if={used} of={free} bs=1M count=400 status=none; "
+        f"umount /sysroot; dd if={free} of={used} bs=1M count=400 status=none; sync"
     )
     assert done.status == 0, done.text
     session._mounted.clear()
@@ -55,7 +55,7 @@ def test_a_journal_that_had_to_be_replayed_is_told(disks: Shelf, type: str) -> N
         session.mount("/dev/sda1", "/")
         clean = inspect.run(session)
         assert "journal-replayed" not in {each.id for each in clean.findings}
-        switched_off(session, "/dev/sda1")
+        switched_off(session)
         found = inspect.run(session)
         (told,) = [each for each in found.findings if each.id == "journal-replayed"]
         assert '"/dev/sda1"' in told.message
@@ -112,7 +112,7 @@ def test_a_hibernated_guest_is_refused(disks: Shelf, where: str) -> None:
         session._appliance.shell("cd /sysroot; truncate -s 8M 'swap file'; mkswap 'swap file'")
         inspect.run(session)
         place = "/sysroot/swap file" if where == "file" else session._inner_names["/dev/sda2"]
-        session._appliance.shell(f"printf S1SUSPEND | dd of='{place}' bs=1 seek=4086 conv=notrunc; sync")
+        session._appliance.shell(f"printf 'S1SUSPEND\\0' | dd of='{place}' bs=1 seek=4086 conv=notrunc; sync")
         session.unmount_all()
         with pytest.raises(GuestRefused, match="hibernated") as caught:
             inspect.run(session)

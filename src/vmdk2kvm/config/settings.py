@@ -187,8 +187,10 @@ class Settings(BaseModel):
     qemu_test: Annotated[StrictBool, Flag(group=Group.BOOT_TEST, commands=_MIGRATE)] = Field(
         False, description="boot a throwaway overlay of the result and prove that it came up"
     )
-    boot_bus: Annotated[BootBus, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
-        BootBus.VIRTIO_BLK, description="the disk controller of the boot test"
+    boot_bus: Annotated[BootBus | None, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
+        None,
+        description="the disk controller of the boot test; without it virtio-blk, or sata for a guest that has"
+        " no virtio",
     )
     uefi: Annotated[StrictBool, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
         False, description="boot by UEFI, whatever the disk looks like"

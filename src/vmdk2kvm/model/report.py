@@ -58,6 +58,7 @@ class BootBus(Enum):
     VIRTIO_SCSI = "virtio-scsi"
     PVSCSI = "pvscsi"  # as on VMware
     AHCI = "ahci"  # as on VMware, UEFI
+    SATA = "sata"  # emulated, for a guest without virtio: AHCI and an e1000e card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

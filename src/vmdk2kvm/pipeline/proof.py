@@ -12,11 +12,12 @@ from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.changes import PlannedChange
 from vmdk2kvm.model.disk import OutputFormat, TargetDisk
 from vmdk2kvm.model.guest_os import Firmware, GuestOs
-from vmdk2kvm.model.report import Finding, Level, StageName
+from vmdk2kvm.model.report import BootBus, Finding, Level, StageName
 from vmdk2kvm.pipeline import assemble
 from vmdk2kvm.pipeline.context import Context
 from vmdk2kvm.pipeline.records import Record, fingerprint, mark, read_record, still_there, write_record
 from vmdk2kvm.stages import validate
+from vmdk2kvm.stages.hardware import choose_bus, emulated_hardware
 from vmdk2kvm.stages.validate import Placed, Validated
 
 Image = tuple[Path, OutputFormat]
@@ -31,7 +32,8 @@ def proof_fingerprint(run: Context, copied: str, disks: Sequence[TargetDisk]) ->
     """The images as they lie there: a copy made anew has to prove itself anew."""
     settings = run.settings
     marks = [plain.write(mark(disk.path)) for disk in disks]
-    return fingerprint(copied, marks, settings.boot_bus.value, settings.uefi, settings.timeout)
+    bus = settings.boot_bus.value if settings.boot_bus else None
+    return fingerprint(copied, marks, bus, settings.uefi, settings.timeout)
 
 
 def recorded(run: Context, wanted: str) -> Validated | None:
@@ -77,9 +79,20 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
         try:
             os = assemble.look_into(run, session).os
         except (NoOperatingSystem, GuestRefused) as error:
-            return Placed(witness=False, without_witness=error.message.rstrip("."))
+            unknown = isinstance(error, NoOperatingSystem)
+            return Placed(
+                witness=False,
+                bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
+                without_witness=error.message.rstrip("."),
+            )
         left = _unplanned(session, os, fixes)
-        return Placed(witness=validate.place(session), firmware=os.firmware, arch=os.arch, findings=left)
+        return Placed(
+            witness=validate.place(session),
+            firmware=os.firmware,
+            bus=choose_bus(os),
+            arch=os.arch,
+            findings=(*left, *(() if run.settings.boot_bus else emulated_hardware(os))),
+        )
 
 
 def _unplanned(session: GuestSession, os: GuestOs, fixes: Sequence[Fix]) -> tuple[Finding, ...]:

@@ -15,6 +15,7 @@ from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
+from vmdk2kvm.stages.hardware import emulated_hardware
 
 _ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
@@ -31,6 +32,7 @@ _MOST_NAMES = 8
 
 def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     yield from _distribution(os)
+    yield from emulated_hardware(os)
     yield from _fstab(os)
     yield from _kernel_command_lines(guest, os)
     yield from _device_maps(guest)
@@ -146,8 +148,7 @@ def _fallback_loader(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
             level=Level.WARNING,
             message="the EFI system partition has no loader in \\EFI\\BOOT, "
             "and the boot entry stays behind in VMware's NVRAM.",
-            remedy="add a boot entry with efibootmgr after the move, "
-            "or copy the distribution's loader to \\EFI\\BOOT before it.",
+            remedy="FIX puts the distribution's loader there (uefi-fallback-loader).",
         )
 
 

@@ -34,6 +34,7 @@ class Placed:
 
     witness: bool
     firmware: Firmware = Firmware.BIOS
+    bus: BootBus = BootBus.VIRTIO_BLK
     arch: str = "x86_64"
     without_witness: str = "the guest's init is not systemd"
     findings: tuple[Finding, ...] = ()
@@ -53,7 +54,7 @@ class Validated:
 def run(
     images: Sequence[tuple[Path, OutputFormat]],
     *,
-    bus: BootBus,
+    bus: BootBus | None,
     scratch: Path,
     evidence_folder: Path,
     accelerator: Accelerator,
@@ -64,13 +65,13 @@ def run(
     """Boot `images`, all disks of one machine, the boot disk first.
 
     `place_witness` opens the overlays it is given, places the witness and closes them; it may look
-    at the guest first. `firmware` None: as it found. A failed boot is returned, not raised.
+    at the guest first. `firmware` and `bus` None: as it found. A failed boot is returned, not raised.
     Raises ToolMissing, ToolFailed, OutputFull.
     """
     overlays = create_overlays(images, scratch)
     try:
         placed = place_witness(overlays)
-        chosen = firmware or placed.firmware
+        chosen, bus = firmware or placed.firmware, bus or placed.bus
         if placed.arch not in _BOOTABLE_ARCHS:
             boot = _not_run(chosen, bus, f"no boot test for {placed.arch}")
         else:

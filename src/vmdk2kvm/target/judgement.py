@@ -19,6 +19,7 @@ _DRIVER = {
     BootBus.VIRTIO_SCSI: "virtio_scsi",
     BootBus.PVSCSI: "vmw_pvscsi",
     BootBus.AHCI: "ahci",
+    BootBus.SATA: "ahci",
 }
 _NETWORK_TYPES = frozenset((
     "9p", "afs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs",

@@ -149,8 +149,8 @@ def _socket(name: str, fd: int) -> list[str]:
 
 def _network_card(bus: BootBus) -> tuple[str, ...]:
     """As on VMware where the bus is VMware's; without a boot ROM, for nothing is booted over it."""
-    card = "vmxnet3" if bus in (BootBus.PVSCSI, BootBus.AHCI) else "virtio-net-pci"
-    return ("-device", f"{card},netdev=net0,romfile=")
+    cards = {BootBus.PVSCSI: "vmxnet3", BootBus.AHCI: "vmxnet3", BootBus.SATA: "e1000e"}
+    return ("-device", f"{cards.get(bus, 'virtio-net-pci')},netdev=net0,romfile=")
 
 
 def _firmware(machine: Machine) -> list[str]:
@@ -185,7 +185,7 @@ def _disk_node(name: str, image: Path) -> dict[str, object]:
 
 def _controller(bus: BootBus) -> tuple[str, ...]:
     match bus:
-        case BootBus.VIRTIO_BLK | BootBus.AHCI:  # q35 has an AHCI controller of its own
+        case BootBus.VIRTIO_BLK | BootBus.AHCI | BootBus.SATA:  # q35 has an AHCI controller of its own
             return ()
         case BootBus.VIRTIO_SCSI:
             return ("-device", "virtio-scsi-pci,id=scsi0")
@@ -204,7 +204,7 @@ def _disk_device(bus: BootBus, index: int) -> str:
     match bus:
         case BootBus.VIRTIO_BLK:
             return "virtio-blk-pci"
-        case BootBus.AHCI:
+        case BootBus.AHCI | BootBus.SATA:
             return f"ide-hd,bus=ide.{index}"
         case BootBus.VIRTIO_SCSI | BootBus.PVSCSI:
             return f"scsi-hd,bus=scsi0.0,scsi-id={index}"

@@ -95,7 +95,7 @@ def test_a_hibernated_guest_is_refused(content: str) -> None:
 
 def test_a_guest_hibernated_into_a_file_is_refused() -> None:
     fstab = "UUID=1 / ext4\n/swap.img none swap sw\n"
-    with pytest.raises(GuestRefused, match='"/swap.img"'):
+    with pytest.raises(GuestRefused, match=r'"/swap\.img"'):
         found(session(fstab, more={"/swap.img": ASLEEP}))
 
 

@@ -53,6 +53,7 @@ def test_a_guest_that_ends_keeps_its_screen() -> None:
         (BootBus.VIRTIO_SCSI, "scsi-hd", "virtio-net-pci"),
         (BootBus.PVSCSI, "scsi-hd", "vmxnet3"),
         (BootBus.AHCI, "ide-hd", "vmxnet3"),
+        (BootBus.SATA, "ide-hd", "e1000e"),
     ],
 )
 def test_every_disk_hangs_on_the_bus_in_order(bus: BootBus, driver: str, card: str) -> None:
