@@ -56,6 +56,14 @@ class LuksKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passphrase:
+    """What opens a volume, and what a guest that asks for it may call that volume."""
+
+    secret: Secret
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keyslot:
     """`memory_kib` is what argon2 needs to open it, 0 where the kind (`kdf`) needs none."""
 

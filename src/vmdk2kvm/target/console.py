@@ -17,6 +17,7 @@ class FailureName(Enum):
     UEFI_SHELL = "UEFI shell"
     INITRAMFS_SHELL = "initramfs shell"
     INITRAMFS_HANG = "initramfs waits for its root"
+    PASSPHRASE_PROMPT = "passphrase prompt"
     KERNEL_PANIC = "kernel panic"
     EMERGENCY_MODE = "emergency mode"
     RESCUE_MODE = "rescue mode"

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -14,10 +14,13 @@ from pathlib import Path
 from vmdk2kvm.errors import ToolFailed
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.luks import Passphrase
 from vmdk2kvm.model.report import BootBus, BootEvidence, Verdict
 from vmdk2kvm.target import console, screen
 from vmdk2kvm.target.judgement import Judgement
+from vmdk2kvm.target.passphrase import ENTER, Channel, Typist, key_presses
 from vmdk2kvm.target.qmp import Qmp, QmpError
+from vmdk2kvm.target.scrub import Scrubber
 from vmdk2kvm.target.watch import Observation, Watch, patience
 from vmdk2kvm.target.witness import PORT_NAME, WitnessStream
 from vmdk2kvm.tools import qemu_system
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _SCREEN_EVERY_S = 2.0
 _GREETING_S = 30.0
+_KEY_MS = 60  # how long a key is held down, and then not
 _MAX_CONSOLE_BYTES = 16 << 20  # a guest can write for ever; the rest is read and dropped
 _TEXT_TAIL_BYTES = 64 << 10  # what is searched for failures
 
@@ -50,6 +54,7 @@ class BootSpec:
     timeout_s: float | None = None
     memory_mib: int = 2048
     cpus: int = 2
+    passphrases: tuple[Passphrase, ...] = ()
 
 
 def boot(spec: BootSpec) -> BootEvidence:
@@ -67,13 +72,14 @@ def boot(spec: BootSpec) -> BootEvidence:
         with translated(console_path):
             console_log = stack.enter_context(console_path.open("wb", buffering=0))
         try:
-            eyes = _Eyes(running, console_log, spec.scratch)
+            eyes = _Eyes(running, console_log, spec)
             judgement, report = _watch(spec, eyes, started)
             seconds = time.monotonic() - started
             eyes.keep_evidence(spec.evidence_folder)
         except QmpError as error:
             raise _explain(running, qemu_log, error) from error
     qemu_log.unlink(missing_ok=True)
+    judgement, report = _scrubbed(spec, judgement, report)
     _keep_facts(spec.evidence_folder, judgement, report)
     return _evidence(spec, judgement, seconds)
 
@@ -115,10 +121,13 @@ def _explain(running: qemu_system.Running, qemu_log: Path, error: QmpError) -> T
 class _Eyes:
     """Everything that can be seen of a running machine from outside."""
 
-    def __init__(self, running: qemu_system.Running, console_log: FileIO, scratch: Path) -> None:
+    def __init__(self, running: qemu_system.Running, console_log: FileIO, spec: BootSpec) -> None:
         self._running = running
         self._console_log = console_log
-        self._scratch = scratch
+        self._scratch = spec.scratch
+        again_s = patience(spec.accelerator, spec.timeout_s).again_s
+        self._typist = Typist(spec.passphrases, again_s=again_s)
+        self._scrubber = _scrubber(spec)
         self._qmp = Qmp(running.qmp)
         self._port = WitnessStream()
         self._serial = WitnessStream()
@@ -137,14 +146,30 @@ class _Eyes:
         if now_s - self._looked_s >= _SCREEN_EVERY_S:
             self._looked_s = now_s
             self._seen = replace(self._seen, screen=self._read_screen())
+        self._answer(now_s)
         self._seen = replace(
             self._seen,
             now_s=now_s,
             console=console.plain_text(self._tail),
             heartbeats=self._port.heartbeats,
             report=self._report(),
+            stuck=self._typist.stuck,
         )
         return self._seen
+
+    def _answer(self, now_s: float) -> None:
+        """Type a passphrase where the guest asks for it."""
+        answer = self._typist.look(now_s, self._seen.screen)
+        if answer is None:
+            return
+        log.info("the guest asks for a passphrase; it is typed on %s", answer.channel.value)
+        if answer.channel is Channel.SERIAL:
+            with suppress(OSError):  # a QEMU that is gone is told with the next event
+                self._running.serial.sendall(answer.secret.reveal() + b"\r")
+            return
+        for keys in (*(key_presses(answer.secret.reveal()) or ()), ENTER):
+            pressed = [{"type": "qcode", "data": key} for key in keys]
+            self._qmp.execute("send-key", keys=pressed, **{"hold-time": _KEY_MS})
 
     def _report(self) -> Mapping[str, str] | None:
         return self._port.report or self._serial.report
@@ -159,11 +184,15 @@ class _Eyes:
         self._take_events()
 
     def _read_serial(self, chunk: bytes) -> None:
-        with translated(Path(self._console_log.name)):
-            self._console_log.write(chunk[: max(0, _MAX_CONSOLE_BYTES - self._console_bytes)])
-        self._console_bytes += len(chunk)
+        self._log_console(self._scrubber.feed(chunk))
+        self._typist.heard(chunk)
         self._tail = (self._tail + chunk)[-_TEXT_TAIL_BYTES:]
         self._serial.feed(chunk)
+
+    def _log_console(self, text: bytes) -> None:
+        with translated(Path(self._console_log.name)):
+            self._console_log.write(text[: max(0, _MAX_CONSOLE_BYTES - self._console_bytes)])
+        self._console_bytes += len(text)
 
     def _take_events(self) -> None:
         for event in self._qmp.events():
@@ -208,10 +237,31 @@ class _Eyes:
             path.unlink(missing_ok=True)
 
     def keep_evidence(self, folder: Path) -> None:
-        """The screen as it is now: as a picture, and as text where it can be read."""
-        _write(folder / "screen.txt", f"{visible(self._read_screen())}\n".encode())
-        if (picture := self._take_picture()) is not None:
+        """The screen as it is now: as a picture, and as text where it can be read.
+
+        A screen that shows a passphrase is kept as text only.
+        """
+        self._log_console(self._scrubber.flush())
+        screen_text = self._read_screen()
+        clean = self._scrubber.text(screen_text)
+        _write(folder / "screen.txt", f"{visible(clean)}\n".encode())
+        if clean == screen_text and (picture := self._take_picture()) is not None:
             _write(folder / "screen.png", screen.render_png(picture))
+
+
+def _scrubber(spec: BootSpec) -> Scrubber:
+    return Scrubber(passphrase.secret for passphrase in spec.passphrases)
+
+
+def _scrubbed(
+    spec: BootSpec, judgement: Judgement, report: Mapping[str, str] | None
+) -> tuple[Judgement, Mapping[str, str] | None]:
+    """The same without passphrases, whatever the guest says."""
+    clean = _scrubber(spec).text
+    facts = tuple((name, clean(value)) for name, value in judgement.facts)
+    findings = tuple(replace(one, message=clean(one.message)) for one in judgement.findings)
+    judgement = replace(judgement, detail=clean(judgement.detail), facts=facts, findings=findings)
+    return judgement, report and {name: clean(value) for name, value in report.items()}
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,13 +17,14 @@ _REPEATS = frozenset({FailureName.INITRAMFS_HANG})  # says the same again and ag
 class Patience:
     """Seconds: `silence_s` without any sign of life, `cap_s` in all, `settle_s` for a failure's
     text to stand still, `repeat_s` for one that repeats itself, `witness_s` for the witness to
-    speak after the console has shown the end of the boot."""
+    speak after the console has shown the end of the boot, `again_s` for a passphrase to be taken."""
 
     cap_s: float
     silence_s: float
     settle_s: float
     repeat_s: float
     witness_s: float
+    again_s: float = 60.0
 
 
 def patience(accelerator: Accelerator, timeout_s: float | None) -> Patience:
@@ -39,12 +40,16 @@ def patience(accelerator: Accelerator, timeout_s: float | None) -> Patience:
         settle_s=3.0,
         repeat_s=20.0,
         witness_s=60.0 if emulated else 10.0,
+        again_s=240.0 if emulated else 45.0,  # argon2 is made to be slow
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What is known at `now_s` seconds after the start; texts are all of the console and screen."""
+    """What is known at `now_s` seconds after the start; texts are all of the console and screen.
+
+    `stuck` says why the guest's question for a passphrase stays open, "" where there is none.
+    """
 
     now_s: float
     console: str = ""
@@ -54,6 +59,7 @@ class Observation:
     resets: int = 0
     powered_off: bool = False
     panicked: bool = False
+    stuck: str = ""
 
 
 class Watch:
@@ -69,6 +75,7 @@ class Watch:
         self._heartbeats_before_reset = 0
         self._name: FailureName | None = None
         self._name_s = 0.0  # since when the texts show `_name`
+        self._stuck_s: float | None = None  # since when a question for a passphrase is open
 
     def look(self, seen: Observation) -> Judgement | None:
         before, self._last = self._last, seen
@@ -83,7 +90,8 @@ class Watch:
             self._note_failure(seen)
         if seen.report is not None:
             return judge(seen.report, self._bus)
-        return self._ended(seen, before) or self._named(seen) or self._login(seen) or self._timed_out(seen)
+        judges = (self._named, self._stuck, self._login, self._timed_out)
+        return self._ended(seen, before) or next(filter(None, (judge(seen) for judge in judges)), None)
 
     def _note_failure(self, seen: Observation) -> None:
         name = console.name_failure(seen.console) or console.name_failure(seen.screen)
@@ -119,6 +127,15 @@ class Watch:
             over = still_s >= self._patience.settle_s
         return _failed(self._name, _detail(seen)) if over else None
 
+    def _stuck(self, seen: Observation) -> Judgement | None:
+        """Without its root no guest goes on; once that is there, systemd may go on without a volume."""
+        if not seen.stuck or self._alive(seen):
+            self._stuck_s = None
+            return None
+        self._stuck_s = seen.now_s if self._stuck_s is None else self._stuck_s
+        over = seen.now_s - self._stuck_s >= self._patience.repeat_s
+        return _failed(FailureName.PASSPHRASE_PROMPT, seen.stuck) if over else None
+
     def _login(self, seen: Observation) -> Judgement | None:
         """A login prompt proves a boot only where no witness could be placed."""
         if not (console.shows_login(seen.console) or console.shows_login(seen.screen)):
@@ -132,6 +149,9 @@ class Watch:
 
     def _timed_out(self, seen: Observation) -> Judgement | None:
         silent_s = seen.now_s - self._life_s
+        over = seen.now_s >= self._patience.cap_s or silent_s >= self._patience.silence_s
+        if over and seen.stuck:
+            return _failed(FailureName.PASSPHRASE_PROMPT, seen.stuck)
         if seen.now_s >= self._patience.cap_s:
             return _failed(self._name or FailureName.TIME_OUT, _last_line(seen))
         if silent_s >= self._patience.silence_s:

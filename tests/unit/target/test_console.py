@@ -128,6 +128,7 @@ def test_every_name_that_text_can_give_has_a_text() -> None:
         FailureName.POWERED_OFF,
         FailureName.WITNESS_SILENT,
         FailureName.NOT_ON_TARGET_DISK,
+        FailureName.PASSPHRASE_PROMPT,
         FailureName.FSTAB_NOT_ACTIVE,
         FailureName.TIME_OUT,
     }

@@ -186,3 +186,27 @@ def test_emulation_gets_more_time_and_an_asked_time_out_is_kept() -> None:
     slow, fast = patience(Accelerator.TCG, None), patience(Accelerator.KVM, None)
     assert slow.cap_s > fast.cap_s and slow.silence_s > fast.silence_s
     assert patience(Accelerator.TCG, 42).cap_s == patience(Accelerator.KVM, 42).cap_s == 42
+
+
+STUCK = "the guest asks, and no key for it was given"
+
+
+def test_an_open_question_for_a_passphrase_ends_the_boot_by_name() -> None:
+    judgement, now_s = film(*(Observation(now_s=t, console=f"text {t}", stuck=STUCK) for t in range(40)))
+    assert judgement and (judgement.failure, judgement.detail) == (FailureName.PASSPHRASE_PROMPT, STUCK)
+    assert now_s == 20.0, "whatever else the console says meanwhile"
+
+
+def test_a_question_that_was_answered_after_all_does_not() -> None:
+    scenes = [Observation(now_s=t, console=f"{t}", stuck=STUCK if t % 15 else "") for t in range(100)]
+    judgement, now_s = film(*scenes, Observation(now_s=100, report=REPORT))
+    assert judgement and judgement.failure is None and now_s == 100
+
+
+def test_a_question_for_another_volume_ends_nothing_until_time_is_up() -> None:
+    asks = Observation(now_s=0, console="a", heartbeats=1, stuck=STUCK)
+    judgement, _ = film(asks, Observation(now_s=50, report=REPORT))
+    assert judgement and judgement.failure is None
+    judgement, now_s = film(asks)
+    assert judgement and judgement.failure is FailureName.PASSPHRASE_PROMPT
+    assert now_s == PATIENCE.silence_s
