@@ -9,7 +9,7 @@ from vmdk2kvm.errors import GuestRefused
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.luks import LuksError, read_header
 from vmdk2kvm.guest.protocol import BlockDevice, GuestSession
-from vmdk2kvm.model.luks import LuksHeader, LuksKey, LuksKeys, LuksVolume
+from vmdk2kvm.model.luks import LuksHeader, LuksKey, LuksKeys, LuksVolume, Passphrase
 from vmdk2kvm.model.units import KIB
 
 CONTENT = "crypto_LUKS"
@@ -52,6 +52,24 @@ def volumes(session: GuestSession, devices: Sequence[BlockDevice]) -> tuple[Luks
     """Every LUKS volume among `devices`, open or locked."""
     inside = {device.luks_uuid: device.device for device in devices if device.luks_uuid}
     return tuple(_volume(session, container, inside) for container in _containers(devices))
+
+
+def passphrases(session: GuestSession, found: Sequence[LuksVolume]) -> tuple[Passphrase, ...]:
+    """What opened each volume, with what the guest may call it when it asks."""
+    keys = ((volume, session.luks_keys(volume.device)[0]) for volume in found)
+    return tuple(Passphrase(secret=key.secret, names=_names(volume)) for volume, key in keys if key)
+
+
+def memory_mib(found: Sequence[LuksVolume]) -> int:
+    """What a machine needs to open every one of these volumes by itself, 0 where that is nothing special."""
+    argon2_kib = max((volume.header.memory_kib for volume in found if volume.header), default=0)
+    return argon2_kib // KIB + SPARE_MIB if argon2_kib else 0
+
+
+def _names(volume: LuksVolume) -> tuple[str, ...]:
+    mapping = (volume.mapping or "").rpartition("/")[2]
+    uuid = volume.header.uuid if volume.header else ""
+    return tuple(name for name in (mapping, uuid) if name)
 
 
 def _containers(devices: Sequence[BlockDevice]) -> list[BlockDevice]:

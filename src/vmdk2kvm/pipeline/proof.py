@@ -8,6 +8,7 @@ from vmdk2kvm.fixes.engine import plan as plan_fixes
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.formats import plain
 from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.guest import unlock
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.changes import PlannedChange
 from vmdk2kvm.model.disk import OutputFormat, TargetDisk
@@ -80,14 +81,19 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
             os = assemble.look_into(run, session).os
         except (NoOperatingSystem, GuestRefused) as error:
             unknown = isinstance(error, NoOperatingSystem)
+            found = unlock.volumes(session, session.block_devices())
             return Placed(
                 witness=False,
+                passphrases=unlock.passphrases(session, found),
+                memory_mib=unlock.memory_mib(found),
                 bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
                 without_witness=error.message.rstrip("."),
             )
         left = _unplanned(session, os, fixes)
         return Placed(
             witness=validate.place(session),
+            passphrases=unlock.passphrases(session, os.luks),
+            memory_mib=unlock.memory_mib(os.luks),
             firmware=os.firmware,
             bus=choose_bus(os),
             arch=os.arch,

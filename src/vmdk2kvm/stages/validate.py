@@ -15,6 +15,7 @@ from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.protocol import GuestWriter
 from vmdk2kvm.model.disk import OutputFormat
 from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.luks import Passphrase
 from vmdk2kvm.model.report import BootBus, BootEvidence, Finding, Level, Verdict
 from vmdk2kvm.target import qemu
 from vmdk2kvm.target.witness import plan_witness
@@ -29,7 +30,8 @@ _BOOTABLE_ARCHS = frozenset({"x86_64", "amd64", "i386", "i486", "i586", "i686"})
 class Placed:
     """What the one who opened the overlays found.
 
-    `witness` False: the guest could not take one, because of `without_witness` (a clause).
+    `witness` False: the guest could not take one, because of `without_witness` (a clause). The guest asks
+    for `passphrases`, and needs `memory_mib` at least to open its volumes with them.
     """
 
     witness: bool
@@ -38,6 +40,8 @@ class Placed:
     arch: str = "x86_64"
     without_witness: str = "the guest's init is not systemd"
     findings: tuple[Finding, ...] = ()
+    passphrases: tuple[Passphrase, ...] = ()
+    memory_mib: int = 0
 
 
 PlaceWitness = Callable[[Sequence[Path]], Placed]
@@ -85,6 +89,8 @@ def run(
                     evidence_folder=evidence_folder,
                     expects_witness=placed.witness,
                     timeout_s=timeout_s,
+                    passphrases=placed.passphrases,
+                    memory_mib=max(qemu.MEMORY_MIB, placed.memory_mib),
                 )
             )
     finally:

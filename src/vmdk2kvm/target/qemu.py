@@ -29,6 +29,7 @@ from vmdk2kvm.tools.whole_file import translated
 
 log = logging.getLogger(__name__)
 
+MEMORY_MIB = 2048
 _TICK_S = 0.25
 _SCREEN_EVERY_S = 2.0
 _GREETING_S = 30.0
@@ -52,7 +53,7 @@ class BootSpec:
     evidence_folder: Path
     expects_witness: bool
     timeout_s: float | None = None
-    memory_mib: int = 2048
+    memory_mib: int = MEMORY_MIB
     cpus: int = 2
     passphrases: tuple[Passphrase, ...] = ()
 

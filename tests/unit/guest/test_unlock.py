@@ -9,9 +9,9 @@ from tests.memory_session import Locked, MemorySession, disk, partition
 from vmdk2kvm.errors import GuestRefused
 from vmdk2kvm.guest.inspection import inspect, inspect_again
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind
-from vmdk2kvm.guest.unlock import MoreMemoryNeeded, unlock
+from vmdk2kvm.guest.unlock import MoreMemoryNeeded, memory_mib, passphrases, unlock, volumes
 from vmdk2kvm.model.guest_os import GuestOs
-from vmdk2kvm.model.luks import LuksKey, LuksKeys, Secret
+from vmdk2kvm.model.luks import LuksKey, LuksKeys, LuksVolume, Passphrase, Secret
 
 OTHER_UUID = "22222222-2222-3333-4444-555555555555"
 KEY = LuksKey(secret=Secret(b"secret"), setting="luks_passphrase_env")
@@ -221,3 +221,15 @@ def test_a_copy_of_an_open_volume_stays_closed() -> None:
     session.luks["/dev/sdb5"] = Locked(luks2(), b"secret", "LVM2_member")
     unlock(session, KEYS, memory_mib=2048)
     assert session.luks["/dev/sdb5"].opened_by is None
+
+
+def test_the_boot_test_knows_what_to_type_and_how_much_memory_that_takes() -> None:
+    session = lvm_on_luks()
+    locked = volumes(session, session.block_devices())
+    assert passphrases(session, locked) == ()
+    assert memory_mib(locked) == 1024 + 768
+    os = found(session)
+    assert passphrases(session, os.luks) == (Passphrase(secret=KEY.secret, names=("sda5_crypt", UUID)),)
+    assert memory_mib(os.luks) == 1024 + 768
+    assert memory_mib(()) == 0
+    assert memory_mib([LuksVolume(device="/dev/sda1", header=None, error="x")]) == 0

@@ -10,6 +10,7 @@ from vmdk2kvm.errors import InputNotFound, SourceDiskError, ToolFailed
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.model.disk import OutputFormat
 from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.luks import Passphrase, Secret
 from vmdk2kvm.model.report import BootBus, BootEvidence, Finding, Level, Verdict
 from vmdk2kvm.stages import validate
 from vmdk2kvm.stages.validate import Placed
@@ -146,3 +147,12 @@ def test_images_are_probed(tmp_path: Path) -> None:
     assert refused.value.path == image
     with pytest.raises(InputNotFound):
         validate.probe_image(tmp_path / "missing")
+
+
+def test_the_machine_gets_the_passphrases_and_the_memory_for_them(
+    tmp_path: Path, booted: list[BootSpec]
+) -> None:
+    key = Passphrase(secret=Secret(b"x"))
+    run(tmp_path, Placed(witness=True, passphrases=(key,), memory_mib=4864))
+    run(tmp_path, Placed(witness=True, memory_mib=1792))
+    assert [(spec.passphrases, spec.memory_mib) for spec in booted] == [((key,), 4864), ((), 2048)]
