@@ -45,6 +45,7 @@ from vmdk2kvm.model.guest_os import (
     OsFamily,
     Space,
 )
+from vmdk2kvm.model.network import Nic
 from vmdk2kvm.model.units import GIB
 
 HERE = Path(__file__).parent
@@ -91,8 +92,7 @@ def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
         firmware=firmware,
         names=DeviceNames(
             filesystems=filesystems,
-            by_name={each.device: each.device for each in (*filesystems, *bare)}
-            | fields.get("by_name", {}),
+            by_name={each.device: each.device for each in (*filesystems, *bare)} | fields.get("by_name", {}),
             bare=bare,
         ),
         mounts=tuple(
@@ -106,6 +106,7 @@ def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
         ),
         initramfs_tool=InitramfsTool(fields.get("initramfs_tool", "initramfs-tools")),
         fstab=None,
+        nics=tuple(Nic(**each) for each in fields.get("nics", [])),
     )
 
 

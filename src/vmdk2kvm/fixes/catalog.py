@@ -16,6 +16,7 @@ from vmdk2kvm.fixes.linux.fstab import fstab_fix
 from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
 from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
+from vmdk2kvm.fixes.linux.network_names import NETWORK_NAMES_FIX
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FstabMode
 
@@ -26,6 +27,7 @@ FIXES: tuple[Fix, ...] = (
     CRYPTTAB_FIX,
     KERNEL_CMDLINE_FIX,
     DEVICE_MAP_FIX,
+    NETWORK_NAMES_FIX,
     INITRAMFS_RESUME_FIX,
     INITRAMFS_VIRTIO_FIX,
 )

@@ -39,6 +39,8 @@ FILES_OF_INTEREST = (
     "etc/fstab.sys",
     "etc/lvm/devices/system.devices",
     "etc/modules-load.d/*",
+    "etc/systemd/network/*.link",
+    "*lib/udev/rules.d/80-net-setup-link.rules",
 )
 # What modprobe(8) reads, and the lists of what to load: for those who add modules or prove them.
 INDEXES = tuple(

@@ -15,6 +15,7 @@ from vmdk2kvm.fixes.appendix import build
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text
 from vmdk2kvm.fixes.initramfs_settings import WANTED, Wanted, arguments, growth, settings
+from vmdk2kvm.fixes.interface_naming import lacks_link_files
 from vmdk2kvm.fixes.rebuild import REBUILDERS
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
@@ -110,7 +111,7 @@ def _examine(guest: GuestReader, kernel: Kernel, *, newest: bool) -> _Image | Fi
         level = Level.ERROR if newest else Level.WARNING
         return _lacks(kernel, "it has no initramfs", _MAKE_IMAGE, level) if critical else None
     lacking = critical - image.modules
-    stale_names = _holds_stale_names(guest, image)
+    stale_names = _holds_stale_names(guest, image) or lacks_link_files(guest, image)
     if not lacking and image.error is None and not stale_names:
         return None
     return _Image(kernel=kernel, image=image, must_hold=critical, lacking=lacking, stale_names=stale_names)
