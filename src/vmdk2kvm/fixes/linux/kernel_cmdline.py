@@ -1,4 +1,5 @@
-"""The kernel finds its root and its resume device by name wherever a boot loader passes arguments.
+"""The kernel finds its root, encrypted volumes and resume device by name wherever a boot loader passes
+arguments.
 
 GRUB 2 (menus, boot entries, environment block), GRUB legacy, systemd-boot and extlinux are edited in
 place, never generated anew: what a generator writes depends on the machine it runs on. The settings of
@@ -14,7 +15,14 @@ from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, unparsed, with_text
 from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, is_swap, report
-from vmdk2kvm.formats import boot_files, grub_defaults, grubenv, kernel_cmdline, unified_kernel
+from vmdk2kvm.formats import (
+    boot_files,
+    crypt_arguments,
+    grub_defaults,
+    grubenv,
+    kernel_cmdline,
+    unified_kernel,
+)
 from vmdk2kvm.formats.boot_files import GENERATOR_PATHS, Language, language_of
 from vmdk2kvm.formats.device_names import is_hostile, is_plain, link_path, stable_names, starts_hostile
 from vmdk2kvm.formats.escapes import visible
@@ -30,7 +38,7 @@ from vmdk2kvm.model.units import MIB
 _LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
 _NEVER_ROOT = frozenset({"swap", "swsuspend", "LVM2_member", "crypto_LUKS", "linux_raid_member", "iso9660"})
 _SPLIT = NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
-_NOT_EDITED = NoStableName(problem="other-argument", why="only root= and resume= are replaced")
+_NOT_EDITED = NoStableName(problem="other-argument", why="it is not replaced there")
 _FOREIGN = NoStableName(problem="other-loader", why="its boot loader has to be run again to take up a change")
 _SEALED = NoStableName(problem="sealed", why="the arguments are sealed in the image")
 _WORD_ENDS = re.compile(r"""[\s"'=]+""")
@@ -148,12 +156,15 @@ def _edit_setting(edits: _Edits, setting: Setting) -> None:
 
 
 def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_initrd: bool) -> None:
-    """root= and resume= get a stable name; other hostile names are only reported."""
+    """root=, resume= and devices of encrypted volumes get a stable name; other hostile names are only
+    reported."""
     swap_file = any(each.name == "resume_offset" for each in parameters)
     fits = {"root": _can_be_root, "resume": _can_be_root if swap_file else is_swap}
     usable = is_plain if has_initrd else _is_known_to_kernel
     for each in parameters:
         name = each.value or ""
+        if _edit_encryption(edits, each):
+            continue
         if each.name in fits and is_hostile(name):
             new = edits.stable_name(name, fits=fits[each.name], usable=usable)
             edits.replace(each.span, new, argument=f"{each.name}=", name=name)
@@ -161,6 +172,28 @@ def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_in
             edits.report(f"{each.name}=", name, _NOT_EDITED)
         elif each.name == "console" and not _CONSOLES.fullmatch(name.partition(",")[0]):
             edits.findings[_console(edits.file.path, name)] = None
+
+
+def _edit_encryption(edits: _Edits, parameter: Parameter) -> bool:
+    """Whether the argument names a device of VMware's for an encrypted volume; that gets a stable name."""
+    argument, value, span = f"{parameter.name}=", parameter.value or "", parameter.span
+    named = crypt_arguments.named_device(parameter.name, value)
+    if named is None or not is_hostile(named.name):
+        others = [word for word in crypt_arguments.words(parameter.name, value) if is_hostile(word)]
+        for word in others:
+            edits.report(argument, word, _NOT_EDITED)
+        return bool(others)
+    fits = _is_luks if named.is_volume else _can_be_root
+    new = edits.stable_name(named.name, fits=fits, usable=is_plain)
+    is_verbatim = span is not None and span.end - span.start == len(value)
+    start = span.start + named.start if span is not None else 0
+    place = Span(start, start + len(named.name)) if is_verbatim else None
+    edits.replace(place, new, argument=argument, name=named.name)
+    return True
+
+
+def _is_luks(filesystem: FileSystem) -> bool:
+    return filesystem.type == "crypto_LUKS"
 
 
 def _is_known_to_kernel(name: str) -> bool:
