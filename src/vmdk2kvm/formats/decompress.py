@@ -215,6 +215,7 @@ def _unpack_lz4_legacy(window: Window) -> Iterator[bytes]:
             continue
         size_bytes = int.from_bytes(size_field, "little")
         if size_bytes == 0:
+            window.unread(size_field)
             return
         block = window.read(size_bytes) if size_bytes <= largest else b""
         if len(block) < size_bytes:

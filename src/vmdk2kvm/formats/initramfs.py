@@ -59,7 +59,7 @@ class InitramfsContents:
 
     `module_folders` are the "lib/modules/VERSION" there are, as the image spells them; `indexes` are
     modprobe's files and the load lists, where they were asked for; `last_unpacked_bytes` is how much
-    the last compressed part held.
+    the last compressed part held, `trailing_bytes` how many zeros follow the last part.
     """
 
     compression: str
@@ -70,6 +70,7 @@ class InitramfsContents:
     module_folders: frozenset[str] = frozenset()
     indexes: Mapping[str, bytes] = field(default_factory=dict)
     last_unpacked_bytes: int = 0
+    trailing_bytes: int = 0
 
 
 def scan(
@@ -78,6 +79,7 @@ def scan(
     """Read an image from its first byte to its last. Raises InitramfsError."""
     found = _Found(room_bytes=max_unpacked_bytes, wants_indexes=indexes)
     image = Window.over_stream(stream)
+    end = 0
     while image.skip_zeros():
         segment = _segment(image)
         if segment is None:
@@ -88,6 +90,7 @@ def scan(
             before_bytes = found.room_bytes
             found.take_all(Window(found.bounded(segment.unpack(image))))
             found.last_unpacked_bytes = before_bytes - found.room_bytes
+        end = image.position
     if not found.compression:
         raise bad_image("it holds no archive")
     return InitramfsContents(
@@ -99,6 +102,7 @@ def scan(
         module_folders=frozenset(found.module_folders),
         indexes=found.indexes,
         last_unpacked_bytes=found.last_unpacked_bytes,
+        trailing_bytes=image.position - end,
     )
 
 

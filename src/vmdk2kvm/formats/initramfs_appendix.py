@@ -55,8 +55,9 @@ def form_of(contents: InitramfsContents) -> AppendForm:
         raise NoAppendix("kernels lose their place behind an lzma archive")
     if contents.compression != "lz4":
         return AppendForm.BARE
-    if contents.last_unpacked_bytes % ALIGNMENT:
-        raise NoAppendix("its lz4 archive ends at an odd place")
+    # Before Linux 5.15 a zero behind an lz4 archive ended in an error, so ours has to follow at once.
+    if contents.trailing_bytes or contents.last_unpacked_bytes % ALIGNMENT:
+        raise NoAppendix("its lz4 archive does not end where another could begin")
     return AppendForm.LZ4
 
 
