@@ -84,7 +84,8 @@ def _listed_cards(value: object) -> object:
 
 
 _Card = Annotated[NicSetting, BeforeValidator(_card)]
-Cards = Annotated[tuple[_Card, ...], Field(max_length=64), BeforeValidator(_listed_cards)]
+# vSphere gives a VM ten at most.
+Cards = Annotated[tuple[_Card, ...], Field(max_length=10), BeforeValidator(_listed_cards)]
 
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -6,6 +6,7 @@ from pathlib import Path
 from vmdk2kvm.errors import GuestRefused, NoOperatingSystem
 from vmdk2kvm.fixes.engine import plan as plan_fixes
 from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.fixes.guest_cards import cards_to_test
 from vmdk2kvm.formats import plain
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest import unlock
@@ -34,7 +35,8 @@ def proof_fingerprint(run: Context, copied: str, disks: Sequence[TargetDisk]) ->
     settings = run.settings
     marks = [plain.write(mark(disk.path)) for disk in disks]
     bus = settings.boot_bus.value if settings.boot_bus else None
-    return fingerprint(copied, marks, bus, settings.uefi, settings.timeout)
+    nics = [plain.write(nic) for nic in run.nics]
+    return fingerprint(copied, marks, nics, bus, settings.uefi, settings.timeout)
 
 
 def recorded(run: Context, wanted: str) -> Validated | None:
@@ -84,12 +86,14 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
             found = unlock.volumes(session, session.block_devices())
             return Placed(
                 witness=False,
+                macs=tuple(nic.mac for nic in run.nics),
                 passphrases=unlock.passphrases(session, found),
                 memory_mib=unlock.memory_mib(found),
                 bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
                 without_witness=error.message.rstrip("."),
             )
         left = _unplanned(session, os, fixes)
+        interfaces, macs = cards_to_test(session, os)
         return Placed(
             witness=validate.place(session),
             passphrases=unlock.passphrases(session, os.luks),
@@ -97,6 +101,8 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
             firmware=os.firmware,
             bus=choose_bus(os),
             arch=os.arch,
+            macs=macs,
+            interfaces=interfaces,
             findings=(*left, *(() if run.settings.boot_bus else emulated_hardware(os))),
         )
 

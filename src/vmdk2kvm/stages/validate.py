@@ -4,12 +4,13 @@ The images are never written: they stand below overlays that are dropped at the 
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmdk2kvm.errors import InputNotFound, SourceDiskError
 from vmdk2kvm.fixes import engine
+from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.image_header import HEADER_BYTES, ImageRefused, image_format
 from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.protocol import GuestWriter
@@ -31,7 +32,8 @@ class Placed:
     """What the one who opened the overlays found.
 
     `witness` False: the guest could not take one, because of `without_witness` (a clause). The guest asks
-    for `passphrases`, and needs `memory_mib` at least to open its volumes with them.
+    for `passphrases`, and needs `memory_mib` at least to open its volumes with them. `macs` are its network
+    cards (() for one with any MAC), and `interfaces` the names that its configuration has for them.
     """
 
     witness: bool
@@ -42,6 +44,8 @@ class Placed:
     findings: tuple[Finding, ...] = ()
     passphrases: tuple[Passphrase, ...] = ()
     memory_mib: int = 0
+    macs: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
 
 
 PlaceWitness = Callable[[Sequence[Path]], Placed]
@@ -91,6 +95,7 @@ def run(
                     timeout_s=timeout_s,
                     passphrases=placed.passphrases,
                     memory_mib=max(qemu.MEMORY_MIB, placed.memory_mib),
+                    macs=placed.macs,
                 )
             )
     finally:
@@ -171,7 +176,7 @@ def _doubts(placed: Placed, boot: BootEvidence) -> tuple[Finding, ...]:
             ),
         )
     if placed.witness:
-        return ()
+        return tuple(_missing_interfaces(placed, boot))
     return (
         Finding(
             id="boot-without-witness",
@@ -181,3 +186,21 @@ def _doubts(placed: Placed, boot: BootEvidence) -> tuple[Finding, ...]:
             remedy="check its mounts and services after the first start.",
         ),
     )
+
+
+def _missing_interfaces(placed: Placed, boot: BootEvidence) -> Iterator[Finding]:
+    """Names that the configuration uses and no card had, once the guest was up."""
+    there = {name.removeprefix("interface ") for name, _ in boot.facts if name.startswith("interface ")}
+    missing = [name for name in placed.interfaces if name not in there]
+    if boot.verdict is not Verdict.BOOTED or not missing:
+        return
+    found = ", ".join(f'"{name}"' for name in sorted(there)) or "none"
+    for name in missing:
+        yield Finding(
+            id="interface-missing",
+            level=Level.WARNING,
+            message=f'the interface "{visible(name)}", which the guest\'s network configuration names, '
+            f"was not there after the boot; those there were: {found}.",
+            remedy="say which card it is, and name all the machine's cards: "
+            f"nics: [{{mac: …, name: {visible(name)}}}, …].",
+        )

@@ -188,7 +188,7 @@ def _facts(report: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     disks = [row for row in _rows(report["block-devices"], fields=5) if row[0] == row[2] and row[4] != "-"]
     yield "disks", ", ".join(f"{row[0]} ({row[4].strip(',')})" for row in disks)
     for row in _rows(report.get("interfaces", ""), fields=4)[:_MAX_SHOWN]:
-        yield "interface", " ".join(row).rstrip(",")
+        yield f"interface {visible(row[0])}", " ".join(row[1:]).rstrip(",")
     yield "failed-units", ", ".join(_unit_names(report))
     yield "uptime_s", report.get("uptime", "")
 

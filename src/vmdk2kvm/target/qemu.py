@@ -56,6 +56,7 @@ class BootSpec:
     memory_mib: int = MEMORY_MIB
     cpus: int = 2
     passphrases: tuple[Passphrase, ...] = ()
+    macs: tuple[str, ...] = ()  # of the network cards; () is one card with any MAC
 
 
 def boot(spec: BootSpec) -> BootEvidence:
@@ -95,6 +96,7 @@ def _machine(spec: BootSpec) -> qemu_system.Machine:
         memory_mib=spec.memory_mib,
         cpus=spec.cpus,
         port_name=PORT_NAME,
+        macs=spec.macs,
         variables=qemu_system.copy_variables(spec.scratch) if uefi else None,
     )
 

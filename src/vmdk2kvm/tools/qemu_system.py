@@ -44,7 +44,8 @@ _FIRST_FD = 20
 class Machine:
     """`images` are qcow2 files of ours, opened for writing; the first one is booted from.
 
-    `variables` is a private copy of the UEFI variables, None for BIOS.
+    `variables` is a private copy of the UEFI variables, None for BIOS. `macs` are its network cards, each
+    on a network of its own that reaches nothing; () is one card with any MAC.
     """
 
     images: tuple[Path, ...]
@@ -55,6 +56,7 @@ class Machine:
     cpus: int
     port_name: str
     variables: Path | None = None
+    macs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +129,7 @@ def render_argv(machine: Machine, qmp_fd: int, serial_fd: int, port_fd: int) -> 
         *_socket("console", serial_fd), "-serial", "chardev:console",
         *_socket("port", port_fd), "-device", "virtio-serial-pci",
         "-device", f"virtserialport,chardev=port,name={machine.port_name}",
-        "-netdev", "user,id=net0,restrict=on",
-        *_network_card(machine.bus),
+        *_network_cards(machine),
         *_firmware(machine),
         *_disks(machine),
     ]  # fmt: skip
@@ -147,10 +148,13 @@ def _socket(name: str, fd: int) -> list[str]:
     return ["-chardev", f"socket,id={name},fd={fd}"]
 
 
-def _network_card(bus: BootBus) -> tuple[str, ...]:
+def _network_cards(machine: Machine) -> Iterator[str]:
     """As on VMware where the bus is VMware's; without a boot ROM, for nothing is booted over it."""
-    cards = {BootBus.PVSCSI: "vmxnet3", BootBus.AHCI: "vmxnet3", BootBus.SATA: "e1000e"}
-    return ("-device", f"{cards.get(bus, 'virtio-net-pci')},netdev=net0,romfile=")
+    models = {BootBus.PVSCSI: "vmxnet3", BootBus.AHCI: "vmxnet3", BootBus.SATA: "e1000e"}
+    card = f"{models.get(machine.bus, 'virtio-net-pci')},romfile="
+    for index, mac in enumerate(machine.macs or (None,)):
+        yield from ("-netdev", f"user,id=net{index},restrict=on")
+        yield from ("-device", f"{card},netdev=net{index}" + (f",mac={mac}" if mac else ""))
 
 
 def _firmware(machine: Machine) -> list[str]:

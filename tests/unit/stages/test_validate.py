@@ -36,6 +36,7 @@ def booted(monkeypatch: pytest.MonkeyPatch) -> list[BootSpec]:
             bus=spec.bus.value,
             seconds=1.0,
             findings=(NOTE,),
+            facts=(("kernel", "6.1"), ("interface ens192", "00:50:56:00:00:01 virtio_net 192.0.2.1/24")),
         )
 
     def create_overlay(path: Path, *, backing: BlockNode, backing_format: str) -> None:
@@ -109,6 +110,16 @@ def test_why_there_is_no_witness_is_said(tmp_path: Path, booted: list[BootSpec])
     (finding,) = run(tmp_path, Placed(witness=False, without_witness=why)).findings[:1]
     assert finding.id == "boot-without-witness"
     assert finding.message.startswith(f"{why}, so the guest could not report")
+
+
+def test_a_named_interface_that_is_not_there_is_told(tmp_path: Path, booted: list[BootSpec]) -> None:
+    macs = ("00:50:56:00:00:01", "00:50:56:00:00:02")
+    validated = run(tmp_path, Placed(witness=True, interfaces=("ens192", "ens224"), macs=macs))
+    assert booted[0].macs == macs
+    missing, note = validated.findings
+    assert (missing.id, missing.level, note) == ("interface-missing", Level.WARNING, NOTE)
+    assert '"ens224"' in missing.message and missing.message.endswith('those there were: "ens192".')
+    assert "name: ens224" in missing.remedy
 
 
 def test_another_architecture_is_not_run(tmp_path: Path, booted: list[BootSpec]) -> None:

@@ -55,7 +55,7 @@ def test_a_whole_boot_is_a_boot() -> None:
         "cmdline": REPORT["/proc/cmdline"],
         "root": "/dev/vda4 ext4",
         "disks": "vda (virtio_blk,virtio-pci)",
-        "interface": "ens3 52:54:00:12:34:56 virtio_net 10.0.2.15/24,fe80::5054:ff:fe12:3456/64",
+        "interface ens3": "52:54:00:12:34:56 virtio_net 10.0.2.15/24,fe80::5054:ff:fe12:3456/64",
         "uptime_s": "23",
     }
 

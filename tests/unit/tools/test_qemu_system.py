@@ -42,6 +42,15 @@ def test_the_machine_is_headless_and_its_network_reaches_nothing() -> None:
     assert {"-nodefaults", "-no-user-config"} <= set(argv)
 
 
+def test_each_card_has_its_mac_and_a_network_of_its_own() -> None:
+    argv = argv_of(macs=("00:50:56:00:00:01", "00:50:56:00:00:02"))
+    assert values(argv, "-netdev") == ["user,id=net0,restrict=on", "user,id=net1,restrict=on"]
+    assert devices(argv, "virtio-net-pci") == [
+        "virtio-net-pci,romfile=,netdev=net0,mac=00:50:56:00:00:01",
+        "virtio-net-pci,romfile=,netdev=net1,mac=00:50:56:00:00:02",
+    ]
+
+
 def test_a_guest_that_ends_keeps_its_screen() -> None:
     assert values(argv_of(), "-action") == ["panic=pause,shutdown=pause"]
 
