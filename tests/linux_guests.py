@@ -58,6 +58,9 @@ CRITICAL = frozenset(
 )
 
 
+CRYPTROOT_HOOK = "/usr/share/initramfs-tools/hooks/cryptroot"
+
+
 def image_path(version: str = VERSION) -> str:
     return f"/boot/initrd.img-{version}"
 
@@ -160,6 +163,8 @@ def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:
         path.replace("/etc/initramfs-tools", "conf"): guest.read_bytes(path)
         for path in guest.glob("/etc/initramfs-tools/conf.d/*")
     }
+    if guest.exists(CRYPTROOT_HOOK) and guest.exists("/etc/crypttab"):  # of cryptsetup-initramfs
+        baked["cryptroot/crypttab"] = guest.read_bytes("/etc/crypttab")
     _write(guest, image_path(version), image(_closed(guest, version, names), baked))
     _write(guest, f"/var/lib/initramfs-tools/{version}", b"sum\n")
     return CommandResult(status=0, output=f"update-initramfs: Generating {image_path(version)}\n")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan, Vmdk2KvmError
+from vmdk2kvm.fixes.appendix import built_as_planned
 from vmdk2kvm.fixes.appendix import finding as appended_finding
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.fixes.journal import STATE_FOLDER, Journal, backup_path, begin
@@ -153,6 +154,8 @@ def _merged(first: PlannedChange, other: Rebuild) -> PlannedChange:
     both = replace(
         first.change,
         must_hold=first.change.must_hold | other.must_hold,
+        must_keep=tuple(dict.fromkeys((*first.change.must_keep, *other.must_keep))),
+        stale_names=first.change.stale_names or other.stale_names,
         estimated_bytes=max(first.change.estimated_bytes, other.estimated_bytes),
     )
     return PlannedChange(fix=first.fix, change=both)
@@ -179,9 +182,14 @@ def _check_fresh(plan: Plan, guest: GuestReader) -> None:
             if not guest.exists(change.path):
                 raise StalePlan(change.path)
         elif not isinstance(change, RunCommand):
-            if not pending.matches(change):
+            if not pending.matches(change) or not _is_still_built(guest, change):
                 raise StalePlan(change.path)
             pending.add(change)
+
+
+def _is_still_built(guest: GuestReader, change: Change) -> bool:
+    """Whether what is appended still comes out of the guest as it was planned."""
+    return not isinstance(change, AppendInitramfs) or built_as_planned(guest, change) is not None
 
 
 def _edit(guest: GuestWriter, change: Change) -> str:

@@ -43,7 +43,7 @@ def render_change(change: Change) -> str:
         case RunCommand():
             return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
         case Rebuild():
-            must_hold = visible(", ".join(sorted(change.must_hold)))
+            must_hold = visible(", ".join((*sorted(change.must_hold), *change.must_keep)))
             return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {must_hold}\n"
 
 

@@ -148,6 +148,7 @@ def change_fields(change: Change) -> Fields:
                 "estimated_bytes": change.estimated_bytes,
                 "arguments": list(change.arguments),
                 "stale_names": change.stale_names,
+                "must_keep": list(change.must_keep),
             }
 
 
@@ -218,6 +219,7 @@ def _rebuild(fields: Fields) -> Rebuild:
         estimated_bytes=int(fields["estimated_bytes"]),
         arguments=tuple(_text(word) for word in fields["arguments"]),
         stale_names=bool(fields["stale_names"]),
+        must_keep=tuple(_text(path) for path in fields["must_keep"]),
     )
 
 

@@ -95,7 +95,7 @@ class Rebuild:
 
     `must_hold` are the module names the new image has to contain; `arguments` go to the tool beside
     its usual ones. `stale_names` says that the old image holds device names that have to go, which an
-    archive behind it cannot take away.
+    archive behind it cannot take away. `must_keep` are files of the old image that the new one needs too.
     """
 
     what: RebuildKind
@@ -106,6 +106,7 @@ class Rebuild:
     estimated_bytes: int
     arguments: tuple[str, ...] = ()
     stale_names: bool = False
+    must_keep: tuple[str, ...] = ()
 
     kind: Literal["rebuild"] = "rebuild"
 

@@ -8,7 +8,7 @@ the drivers are appended as a second archive, if that image's own init can be to
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.appendix import build
@@ -46,6 +46,8 @@ _BAKED_FROM = (
     "/etc/lvm/devices/system.devices",
     "/etc/modules-load.d/*",
 )
+_UNLOCKING = frozenset({"dm_crypt", "xts"})
+_UNLOCKING_FILES = ("cryptroot/crypttab", "etc/crypttab")
 _WORD_BORDER = re.compile(rb"[\s=,;:\"']+")
 
 _GROWTH_BYTES = 16 * MIB
@@ -60,6 +62,7 @@ class _Image:
     must_hold: frozenset[str]
     lacking: frozenset[str]
     stale_names: bool
+    must_keep: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> Wanted:
@@ -77,7 +80,7 @@ def plan(guest: GuestReader, os: GuestOs) -> Planned:
         if isinstance(found, Finding):
             yield found
         elif found is not None:
-            images.append(found)
+            images.append(_with_unlocking(os, found))
     tool = os.initramfs_tool
     if images and tool is not None and _has_recipe(os):
         times = growth(guest, tool)  # asked of the guest as it is before the settings
@@ -115,6 +118,17 @@ def _examine(guest: GuestReader, kernel: Kernel, *, newest: bool) -> _Image | Fi
     if not lacking and image.error is None and not stale_names:
         return None
     return _Image(kernel=kernel, image=image, must_hold=critical, lacking=lacking, stale_names=stale_names)
+
+
+def _with_unlocking(os: GuestOs, found: _Image) -> _Image:
+    """What the image opens encrypted volumes with has to be in the new one too: the guest's tool looks for
+    them in the machine it runs on."""
+    files = dict(found.image.files)
+    must_keep = tuple(path for path in _UNLOCKING_FILES if files.get(path, b"").strip())
+    if not must_keep and not os.luks:
+        return found
+    needed = _as_modules(found.kernel, _UNLOCKING & found.image.modules)
+    return replace(found, must_hold=found.must_hold | needed, must_keep=must_keep)
 
 
 def _has_recipe(os: GuestOs) -> bool:
@@ -189,6 +203,7 @@ def _rebuild(guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: i
         estimated_bytes=image.image.size_bytes * times + _GROWTH_BYTES,
         arguments=arguments(guest, tool, image.wanted),
         stale_names=image.stale_names,
+        must_keep=image.must_keep,
     )
 
 
