@@ -30,6 +30,9 @@ from vmdk2kvm.fixes import engine
 from vmdk2kvm.fixes.catalog import FIXES, FixOptions, chosen
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.formats import fstab
+from vmdk2kvm.formats.boot_files import Language, arguments
+from vmdk2kvm.formats.grubenv import ARGUMENT_VARIABLES
+from vmdk2kvm.guest.inspection_boot import find_boot_loaders
 from vmdk2kvm.guest.memory import File, Folder, Link, MemoryGuest, Node
 from vmdk2kvm.model.choices import FstabMode
 from vmdk2kvm.model.guest_os import (
@@ -88,7 +91,7 @@ def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
         id=fields.get("id", "debian"),
         version=fields.get("version", "12"),
         name=fields.get("name", "Debian GNU/Linux 12 (bookworm)"),
-        arch="x86_64",
+        arch=fields.get("arch", "x86_64"),
         firmware=firmware,
         names=DeviceNames(
             filesystems=filesystems,
@@ -101,13 +104,18 @@ def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
         ),
         space=(Space(mountpoint="/", free_bytes=GIB, free_inodes=10_000),),
         kernels=tuple(_kernel(guest, version) for version in fields.get("kernels", {})),
-        boot_loaders=(
-            BootLoader(kind=BootLoaderKind.GRUB2, firmware=firmware, files=tuple(fields.get("grub", []))),
-        ),
+        boot_loaders=_boot_loaders(fields, guest, firmware),
         initramfs_tool=InitramfsTool(fields.get("initramfs_tool", "initramfs-tools")),
         fstab=None,
         nics=tuple(Nic(**each) for each in fields.get("nics", [])),
     )
+
+
+def _boot_loaders(fields: dict[str, Any], guest: MemoryGuest, firmware: Firmware) -> tuple[BootLoader, ...]:
+    """The files of "grub", else what INSPECT finds with the partitions mounted at "esps"."""
+    if "grub" in fields:
+        return (BootLoader(kind=BootLoaderKind.GRUB2, firmware=firmware, files=tuple(fields["grub"])),)
+    return find_boot_loaders(guest, firmware, tuple(fields.get("esps", [])))
 
 
 def _kernel(guest: MemoryGuest, version: str) -> Kernel:
@@ -192,6 +200,19 @@ def test_findmnt_reads_fstab_as_we_do(path: Path, program: Program) -> None:
 @pytest.mark.parametrize("path", trees("**/grub.cfg"), ids=lambda path: str(path.relative_to(HERE)))
 def test_grub_takes_the_configuration(path: Path, program: Program) -> None:
     subprocess.run([program("grub-script-check"), str(path)], check=True, capture_output=True, timeout=30)
+
+
+@pytest.mark.parametrize("path", trees("**/grubenv"), ids=lambda path: str(path.relative_to(HERE)))
+def test_grub_reads_the_environment_block_as_we_do(path: Path, program: Program) -> None:
+    command = [program("grub-editenv"), str(path), "list"]
+    result = subprocess.run(command, check=True, capture_output=True, timeout=30)
+    pairs = [line.split("=", 1) for line in result.stdout.decode().splitlines()]
+    theirs = [value.split() for name, value in pairs if name in ARGUMENT_VARIABLES]
+    assert theirs == [
+        [one.name if one.value is None else f"{one.name}={one.value}" for one in each.parameters]
+        for each in arguments(Language.GRUB_ENVIRONMENT, path.read_text())
+    ]
+    assert path.stat().st_size == 1024
 
 
 @pytest.mark.parametrize("path", trees("etc/default/grub*"), ids=lambda path: str(path.relative_to(HERE)))

@@ -17,6 +17,7 @@ from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
 from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
 from vmdk2kvm.fixes.linux.network_names import NETWORK_NAMES_FIX
+from vmdk2kvm.fixes.linux.uefi_fallback import UEFI_FALLBACK_FIX
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FstabMode
 
@@ -27,12 +28,13 @@ FIXES: tuple[Fix, ...] = (
     CRYPTTAB_FIX,
     KERNEL_CMDLINE_FIX,
     DEVICE_MAP_FIX,
+    UEFI_FALLBACK_FIX,
     NETWORK_NAMES_FIX,
     INITRAMFS_RESUME_FIX,
     INITRAMFS_VIRTIO_FIX,
 )
 
-OF_THE_BOOT_LOADER = frozenset({KERNEL_CMDLINE_FIX.name, DEVICE_MAP_FIX.name})
+OF_THE_BOOT_LOADER = frozenset({KERNEL_CMDLINE_FIX.name, DEVICE_MAP_FIX.name, UEFI_FALLBACK_FIX.name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,10 @@ def test_names_are_unique_and_the_initramfs_comes_last() -> None:
 @pytest.mark.parametrize(
     ("options", "left_out"),
     [
-        (FixOptions(no_grub=True), {"kernel-cmdline-stable-root", "grub-device-map"}),
+        (
+            FixOptions(no_grub=True),
+            {"kernel-cmdline-stable-root", "grub-device-map", "uefi-fallback-loader"},
+        ),
         (FixOptions(no_regen_initramfs=True), {"initramfs-virtio"}),
         (FixOptions(fstab_mode=FstabMode.NOOP), {"fstab-stable-names"}),
         (FixOptions(fstab_mode=FstabMode.BYPATH_ONLY), set()),

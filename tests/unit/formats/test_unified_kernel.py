@@ -1,24 +1,10 @@
 import io
-import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.efi_programs import COFF_BYTES, OPTIONAL_BYTES, program
 from vmdk2kvm.formats.unified_kernel import embedded_arguments
-
-
-def program(sections: dict[bytes, bytes], *, lead: int = 128) -> bytes:
-    """A PE file as `objcopy --add-section` makes it of systemd's stub."""
-    table_bytes = 40 * len(sections)
-    place = lead + 24 + 240 + table_bytes
-    table, contents = b"", b""
-    for name, content in sections.items():
-        padded = content.ljust(-(-len(content) // 512) * 512, b"\0")
-        table += struct.pack("<8sIIII16x", name, len(content), 0x10000, len(padded), place + len(contents))
-        contents += padded
-    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", lead)
-    coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x8664, len(sections), 0, 0, 0, 240, 0)
-    return head.ljust(lead, b"\0") + coff + bytes(240) + table + contents
 
 
 def read(content: bytes) -> str | None:
@@ -32,14 +18,15 @@ def test_the_arguments_of_an_image() -> None:
 
 def test_an_image_without_arguments_and_other_files() -> None:
     assert read(program({b".text": b"x"})) is None
-    for content in (b"", b"MZ", b"\x7fELF" + bytes(100), b"MZ".ljust(60, b"\0") + struct.pack("<I", 1 << 30)):
+    for content in (b"", b"MZ", b"\x7fELF" + bytes(100), b"MZ".ljust(60, b"\0") + b"\xff\xff\xff\x0f"):
         assert read(content) is None
 
 
 def test_a_section_that_claims_too_much_is_read_within_bounds() -> None:
-    content = bytearray(program({b".cmdline": b"a" * 70_000}))
+    content = bytearray(program({b".cmdline": b"a" * 70_000}, lead=128))
     assert len(read(bytes(content)) or "") == 65_536
-    content[128 + 24 + 240 + 8 : 128 + 24 + 240 + 12] = b"\xff" * 4
+    size_in_memory = 128 + COFF_BYTES + OPTIONAL_BYTES + 8
+    content[size_in_memory : size_in_memory + 4] = b"\xff" * 4
     assert len(read(bytes(content)) or "") == 65_536
 
 
