@@ -15,6 +15,7 @@ from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
+from vmdk2kvm.stages.encryption import encrypted_volumes
 from vmdk2kvm.stages.hardware import emulated_hardware
 
 _ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
@@ -34,6 +35,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     yield from _distribution(os)
     yield from emulated_hardware(os)
     yield from _fstab(os)
+    yield from encrypted_volumes(guest, os)
     yield from _kernel_command_lines(guest, os)
     yield from _device_maps(guest)
     if not os.kernels:
