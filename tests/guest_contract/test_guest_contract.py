@@ -100,6 +100,26 @@ def test_stat_does_not_follow(guest: GuestWriter) -> None:
     assert shadow.size_bytes == 7
 
 
+def test_appending_keeps_what_was_there(guest: GuestWriter) -> None:
+    before = guest.stat("/etc/shadow")
+    large = bytes(range(256)) * (5 << 12)  # more than one message to an appliance holds
+    guest.append_bytes("/etc/shadow", large)
+    with guest.open("/etc/shadow") as stream:
+        assert stream.read() == b"root:*\n" + large
+    after = guest.stat("/etc/shadow")
+    assert (after.mode, after.uid, after.gid) == (before.mode, before.uid, before.gid)
+    guest.append_bytes("/etc/absolute", b"x")
+    assert guest.read_bytes("/etc/fstab").endswith(b"\xff\nx")
+    assert guest.stat("/etc/absolute").type is FileType.SYMLINK
+
+
+def test_nothing_is_appended_to_what_is_not_there(guest: GuestWriter) -> None:
+    with pytest.raises(FileNotFoundError):
+        guest.append_bytes("/etc/none", b"x")
+    with pytest.raises(GuestError):
+        guest.append_bytes("/etc", b"x")
+
+
 def test_readlink(guest: GuestWriter) -> None:
     assert guest.readlink("/etc/mtab") == "../proc/self/mounts"
     with pytest.raises(GuestError):

@@ -9,6 +9,7 @@ from vmdk2kvm.fixes.engine import apply
 from vmdk2kvm.formats.plan_json import parse, plan_of, render
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
@@ -35,6 +36,17 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(RemoveFile, path=texts, before=contents),
     st.builds(MakeSymlink, path=texts, before=st.none() | texts, target=texts),
     st.builds(CopyWithin, path=texts, source=texts, size_bytes=st.integers(0, 1 << 30), sha256=texts),
+    st.builds(
+        AppendInitramfs,
+        path=texts,
+        kernel=texts,
+        files=st.dictionaries(texts, texts, max_size=3).map(lambda files: tuple(files.items())),
+        must_hold=st.frozensets(texts, max_size=3),
+        before_bytes=st.integers(0, 1 << 40),
+        before_sha256=texts,
+        after_bytes=st.integers(0, 1 << 40),
+        after_sha256=texts,
+    ),
     st.builds(RunCommand, argv=word_tuples, done_when=texts, may_write=word_tuples),
     st.builds(
         Rebuild,
@@ -44,6 +56,8 @@ changes: st.SearchStrategy[Change] = st.one_of(
         path=texts,
         must_hold=st.frozensets(texts, max_size=3),
         estimated_bytes=st.integers(0, 1 << 40),
+        arguments=word_tuples,
+        stale_names=st.booleans(),
     ),
 )
 plans = st.builds(

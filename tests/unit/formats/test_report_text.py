@@ -272,7 +272,7 @@ nothing -> 2 bytes, sha256 06eb7d6a69ee19e5fbdf749018d3d2abfa04bcbd1365db312eb86
 -(hd0) /dev/sda
 link "/link" -> "x\x1b[31m|`<b>*_\n# y\u202e\xff" (was "old")
 copy "x\x1b[31m|`<b>*_\n# y\u202e\xff" to "/copy" (1.5 KiB)
-append 2.0 KiB of drivers to "/boot/initrd" for kernel "6.1"
+append 2 KiB of drivers to "/boot/initrd" for kernel "6.1"
   + "conf/modules" (sha256 c0)
   + "x\x1b[31m|`<b>*_\n# y\u202e\xff" (sha256 f1)
   must hold virtio_blk
