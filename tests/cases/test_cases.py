@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.appendix_guests import built_by, guest_with
 from tests.initramfs_images import image
 from tests.linux_guests import (
     ALL_MODULES,
@@ -75,11 +76,20 @@ def modules_dep(version: str) -> str:
     return f"/lib/modules/{version}/modules.dep"
 
 
-def load_guest(tree: Path, kernels: dict[str, list[str]]) -> MemoryGuest:
+def load_guest(tree: Path, fields: dict[str, Any]) -> MemoryGuest:
     files = read_tree(tree)
-    for version, modules in kernels.items():
-        files |= {image_path(version): image(modules), modules_dep(version): MODULES_DEP}
+    for version, modules in fields.get("kernels", {}).items():
+        files |= {image_of(fields, version): image(modules), modules_dep(version): MODULES_DEP}
+    if "built_by" in fields:  # an image that can be added to, and modules to take from
+        old = built_by(InitramfsTool(fields["built_by"]))
+        return guest_with(old, read_tree(tree))
     return MemoryGuest(files, programs=run_program)
+
+
+def image_of(fields: dict[str, Any], version: str) -> str:
+    """Where an image lies that the distribution does not name as Debian does."""
+    path: str = fields.get("initramfs", {}).get(version, image_path(version))
+    return path
 
 
 def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
@@ -103,9 +113,9 @@ def load_os(fields: dict[str, Any], guest: MemoryGuest) -> GuestOs:
             for device, mountpoint, type_ in fields.get("mounts", [])
         ),
         space=(Space(mountpoint="/", free_bytes=GIB, free_inodes=10_000),),
-        kernels=tuple(_kernel(guest, version) for version in fields.get("kernels", {})),
+        kernels=tuple(_kernel(guest, fields, version) for version in fields.get("kernels", {})),
         boot_loaders=_boot_loaders(fields, guest, firmware),
-        initramfs_tool=InitramfsTool(fields.get("initramfs_tool", "initramfs-tools")),
+        initramfs_tool=_tool(fields.get("initramfs_tool", "initramfs-tools")),
         fstab=None,
         nics=tuple(Nic(**each) for each in fields.get("nics", [])),
     )
@@ -118,11 +128,15 @@ def _boot_loaders(fields: dict[str, Any], guest: MemoryGuest, firmware: Firmware
     return find_boot_loaders(guest, firmware, tuple(fields.get("esps", [])))
 
 
-def _kernel(guest: MemoryGuest, version: str) -> Kernel:
+def _tool(name: str | None) -> InitramfsTool | None:
+    return None if name is None else InitramfsTool(name)
+
+
+def _kernel(guest: MemoryGuest, fields: dict[str, Any], version: str) -> Kernel:
     return Kernel(
         version=version,
         image=f"/boot/vmlinuz-{version}",
-        initramfs=describe_image(guest, image_path(version)),
+        initramfs=describe_image(guest, image_of(fields, version)),
         available=ALL_MODULES,
         builtin=frozenset(),
     )
@@ -138,14 +152,16 @@ def images(os: GuestOs) -> dict[str, list[str]]:
     return {kernel.version: sorted(kernel.initramfs.modules) for kernel in os.kernels if kernel.initramfs}
 
 
+def image_at(kernel: Kernel) -> str:
+    return kernel.initramfs.path if kernel.initramfs else ""
+
+
 def contents(guest: MemoryGuest, os: GuestOs) -> dict[str, bytes | str]:
-    built = {
-        path for kernel in os.kernels for path in (image_path(kernel.version), modules_dep(kernel.version))
-    }
+    built = {path for kernel in os.kernels for path in (image_at(kernel), modules_dep(kernel.version))}
     return {
         path: node.content if isinstance(node, File) else node.target
         for path, node in guest.snapshot().items()
-        if not isinstance(node, Folder) and path not in built
+        if not isinstance(node, Folder) and path not in built and not path.startswith("/lib/modules/")
     }
 
 
@@ -154,7 +170,7 @@ def test_plan_and_apply_give_the_tree_that_must_come_out(case: Path) -> None:
     expected, fields = (json.loads((case / name).read_text()) for name in ("plan.json", "os.json"))
     fixes = fixes_of(case, expected.get("options", {}))
     kernels = fields.get("kernels", {})
-    guest = load_guest(case / "before", kernels)
+    guest = load_guest(case / "before", fields)
     os = load_os(fields, guest)
 
     plan = engine.plan(fixes, guest, os)
