@@ -17,7 +17,7 @@ from vmdk2kvm.guest.inspection_boot import (
     esp_mountpoints,
     find_boot_loaders,
 )
-from vmdk2kvm.guest.inspection_crypt import check_locked, rename_volumes
+from vmdk2kvm.guest.inspection_crypt import check_locked, open_with_own_keys, rename_volumes
 from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
 from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
 from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in, names_used
@@ -82,10 +82,13 @@ def mount_whole(session: GuestSession) -> tuple[tuple[BlockDevice, ...], tuple[M
     if renamed:
         devices = session.block_devices()
         root = replace(root, device=renamed.get(root.device, root.device))
+    at_root = mount_root(session, root, devices)
+    if open_with_own_keys(session, devices):
+        devices = session.block_devices()
     fstab = root.fstab or ""
     names = SourceNames(devices, names_in(fstab), names_used(fstab))
     check_locked(volumes(session, devices), names, fstab)
-    return devices, (mount_root(session, root, devices), *mount_rest(session, names, root))
+    return devices, (at_root, *mount_rest(session, names, root))
 
 
 def inspect_again(session: GuestSession, before: GuestOs) -> GuestOs:
@@ -102,9 +105,10 @@ def _read(
 ) -> GuestOs:
     esps = esp_mountpoints(devices, mounts)
     firmware = detect_firmware(session, devices, esps)
-    loaders = find_boot_loaders(session, firmware, boot_partitions(devices, mounts))
+    partitions = boot_partitions(devices, mounts)
+    loaders = find_boot_loaders(session, firmware, partitions)
     images = [kernel.initramfs for kernel in before.kernels] if before else []
-    kernels = read_kernels(session, {image.path: image for image in images if image})
+    kernels = read_kernels(session, {image.path: image for image in images if image}, partitions)
     fstab = _text(session, FSTAB)
     family, identity, version, name = _distribution(session)
     return GuestOs(

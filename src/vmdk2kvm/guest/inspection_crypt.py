@@ -4,15 +4,20 @@ Names come from crypttab(5) and from kernel arguments (dracut.cmdline(7), mkinit
 cryptsetup's README.initramfs).
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from vmdk2kvm.errors import GuestError, GuestRefused
+from vmdk2kvm.errors import GuestError, GuestRefused, ToolMissing
 from vmdk2kvm.formats import crypttab, fstab
+from vmdk2kvm.formats.crypttab import Entry
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.inspection_names import SourceNames
 from vmdk2kvm.guest.protocol import BlockDevice, GuestReader, GuestSession
-from vmdk2kvm.model.luks import LuksVolume
+from vmdk2kvm.guest.unlock import volumes
+from vmdk2kvm.model.luks import LuksKey, LuksVolume, Secret
+
+log = logging.getLogger(__name__)
 
 _MAPPER = "/dev/mapper/"
 _ARGUMENTS = ("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmdline")
@@ -21,6 +26,7 @@ _RD_LUKS_NAME = re.compile(r"\bluks\.name=([^\s=\"']+)=([^\s\"']+)")
 _CRYPTOPTS = re.compile(r"\bcryptopts=([^\s\"']+)")
 _NAME = re.compile(r"[A-Za-z0-9#+_.:=@-]{1,127}")
 _NEEDED = frozenset({"/boot", "/usr", "/var"})  # a repair reads and writes there
+_MAY_BE_AWAY = frozenset({"nofail", "noauto"})
 _MOST_NAMES = 256
 _SETTINGS = "luks_passphrase_env, luks_keyfile or luks_keys"
 
@@ -64,13 +70,48 @@ def rename_volumes(
     return renamed
 
 
+def open_with_own_keys(session: GuestSession, devices: Sequence[BlockDevice]) -> bool:
+    """Open what the mounted guest opens with key files of its own; whether there was any."""
+    closed = {volume.device for volume in volumes(session, devices) if volume.header and not volume.mapping}
+    if not closed:
+        return False
+    entries = [each for each in crypttab.entries(_text(session, "/etc/crypttab")) if _has_own_key(each)]
+    names = SourceNames(devices, (entry.device for entry in entries))
+    opened = False
+    for entry in entries[:_MOST_NAMES]:
+        container = names.find(entry.device)
+        if container is not None and container.device in closed and _open(session, container.device, entry):
+            closed.remove(container.device)
+            opened = True
+    return opened
+
+
+def _has_own_key(entry: Entry) -> bool:
+    """Whether its key is a file as it stands, and no program, no other device and no part of a file."""
+    special = ("keyscript", "keyfile-offset", "keyfile-size", "header", "noauto")
+    is_file = entry.key_file.startswith("/") and not entry.key_file.startswith("/dev/")
+    return is_file and _is_name(entry.name) and all(entry.option(each) is None for each in special)
+
+
+def _open(session: GuestSession, device: str, entry: Entry) -> bool:
+    try:
+        secret = Secret(session.read_bytes(entry.key_file))
+        key = LuksKey(secret=secret, setting=f'"{visible(entry.key_file)}" in the guest')
+        return session.open_luks(device, entry.name, key)
+    except (FileNotFoundError, GuestError, ToolMissing) as error:
+        log.debug("%s stays locked: %s", device, error)
+        return False
+
+
 def check_locked(volumes: Sequence[LuksVolume], names: SourceNames, fstab_text: str) -> None:
     """Raises GuestRefused where a repair needs what a locked volume may hold."""
     locked = [volume for volume in volumes if volume.mapping is None]
     missing = (
         entry.mountpoint
         for entry in fstab.entries(fstab_text)
-        if entry.mountpoint.rstrip("/") in _NEEDED and names.find(entry.spec) is None
+        if entry.mountpoint.rstrip("/") in _NEEDED
+        and _MAY_BE_AWAY.isdisjoint(fstab.split_options(entry.options or ""))
+        and names.find(entry.spec) is None
     )
     mountpoint = next(missing, None)
     if locked and mountpoint is not None:

@@ -233,3 +233,48 @@ def test_the_boot_test_knows_what_to_type_and_how_much_memory_that_takes() -> No
     assert memory_mib(os.luks) == 1024 + 768
     assert memory_mib(()) == 0
     assert memory_mib([LuksVolume(device="/dev/sda1", header=None, error="x")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_open"),
+    [
+        (f"data UUID={OTHER_UUID} /etc/keys/data luks", True),
+        ("data /dev/sda6 /etc/keys/data", True),
+        (f"data UUID={OTHER_UUID} /etc/keys/data luks,noauto", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/data keyfile-size=4", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/data keyscript=/x", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/nothing luks", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/wrong luks", False),
+        (f"../data UUID={OTHER_UUID} /etc/keys/data luks", False),
+        (f"data UUID={OTHER_UUID} /dev/urandom swap", False),
+        (f"data UUID={OTHER_UUID} none luks", False),
+    ],
+)
+def test_a_volume_whose_key_lies_in_the_guest_is_opened_with_it(entry: str, is_open: bool) -> None:
+    session = lvm_on_luks()
+    root = dict(session._trees["/dev/vg0/root"])
+    root |= {
+        "/etc/crypttab": f"sda5_crypt /dev/sda5 none luks\n{entry}\n",
+        "/etc/keys/data": "another",
+        "/etc/keys/wrong": "no",
+        "/etc/fstab": f"{root['/etc/fstab']}/dev/mapper/data /srv ext4 nofail\n",
+        "/srv/.keep": "",
+    }
+    session._trees = {"/dev/vg0/root": root, "/dev/sda1": {}, "/dev/mapper/data": {}}
+    session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
+    session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"another", "ext4", uuid="d")
+    os = found(session)
+    assert os.luks[1].mapping == ("/dev/mapper/data" if is_open else None)
+    assert ("/srv" in [one.mountpoint for one in os.mounts]) is is_open
+    if entry.endswith("/etc/keys/wrong luks"):
+        assert '"/etc/keys/wrong" in the guest' in os.luks[1].refused
+
+
+def test_volumes_that_may_be_away_are_not_waited_for() -> None:
+    session = lvm_on_luks()
+    root = session._trees["/dev/vg0/root"]
+    fstab = "/dev/vg0/root / ext4\n/dev/mapper/var_crypt /var ext4 nofail\n"
+    session._trees = {"/dev/vg0/root": {**root, "/etc/fstab": fstab}, "/dev/sda1": {}}
+    session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
+    session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"another", "ext4")
+    assert found(session).luks[1].mapping is None
