@@ -171,15 +171,17 @@ def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:
 
 
 def _dracut(guest: MemoryGuest, path: str, version: str, added: list[str]) -> CommandResult:
-    names, omitted = {*VMWARE_ONLY, *added}, set()
+    names, omitted, items = {*VMWARE_ONLY, *added}, set(), {}
     for drop_in in ("/etc/dracut.conf", *guest.glob("/etc/dracut.conf.d/*.conf")):
         text = guest.read_text(drop_in) if guest.exists(drop_in) else ""
         for words in re.findall(r'add_drivers\+="([^"]*)"', text):
             names.update(words.split())
         for words in re.findall(r'omit_drivers\+="([^"]*)"', text):
             omitted.update(words.split())
+        for words in re.findall(r'install_items\+="([^"]*)"', text):
+            items |= {item.lstrip("/"): guest.read_bytes(item) for item in words.split()}
     held = [name for name in _closed(guest, version, names) if name not in omitted]
-    _write(guest, path, image(held, compression="gzip"))
+    _write(guest, path, image(held, items, compression="gzip"))
     return CommandResult(status=0, output="")
 
 

@@ -50,7 +50,8 @@ def read_cards(guest: GuestReader, os: GuestOs) -> GuestCards:
     rules, unread = _read_rules(guest, os.nics)
     kept = [rule for one in rules for rule in one.rules if rule not in one.stale]
     names = files.card_names()
-    sources = (_insisted(files.said), _ruled(kept), _insisted(links.said), _ours(guest))
+    ruled = _by_name((rule.name, rule.mac) for one in rules for rule in one.rules)
+    sources = (_insisted(files.said), ruled, _insisted(links.said), _ours(guest))
     started = [name for name in names if files.starts(name)]
     return GuestCards(
         files=files,
@@ -97,10 +98,6 @@ def _is_stale(rule: NamingRule, nics: Sequence[Nic]) -> bool:
 def _insisted(said: Sequence[Said]) -> dict[str, frozenset[str]]:
     """The MACs that the files insist on, by name."""
     return _by_name((one.interface.name, one.interface.mac) for one in said)
-
-
-def _ruled(rules: Sequence[NamingRule]) -> dict[str, frozenset[str]]:
-    return _by_name((rule.name, rule.mac) for rule in rules)
 
 
 def _ours(guest: GuestReader) -> dict[str, frozenset[str]]:
