@@ -1,5 +1,7 @@
 """Where a guest asks for a passphrase, and what is typed there."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,3 +201,34 @@ def test_hostile_text_costs_little_time() -> None:
     one = typist(ROOT)
     one.heard(b"enter passphrase " * 100_000)
     one.look(0.0, "unlock disk x" * 20_000)
+
+
+PICTURE = "  ??? \n ????  _"
+
+
+def test_a_picture_that_stands_is_taken_for_a_question() -> None:
+    one = typist(ROOT, DATA)
+    answers = {}
+    for now_s in range(0, 1000, 2):
+        if (answer := one.look(float(now_s), PICTURE)) is not None:
+            answers[now_s] = answer
+    assert list(answers.values()) == [keyboard(each.secret) for each in (ROOT, DATA, ROOT, DATA)]
+    times = list(answers)
+    assert 33 <= times[0] <= 40
+    assert all(later - earlier >= AGAIN_S for earlier, later in pairwise(times))
+    assert one.stuck == "", "nobody knows whether it is a question"
+
+
+@pytest.mark.parametrize("screen", ["", "   ", "?? Loading ??", "[ OK ] Started"])
+def test_other_screens_are_not(screen: str) -> None:
+    one = typist(ROOT)
+    assert [one.look(float(now_s), screen) for now_s in range(0, 500, 2)] == [None] * 250
+
+
+def test_pictures_are_no_question_where_there_is_a_voice_or_a_root() -> None:
+    one = typist(ROOT)
+    for now_s in range(0, 500, 2):
+        one.heard(b"[ OK ] Started\r\n", float(now_s))
+        assert one.look(float(now_s), PICTURE) is None
+    assert [one.look(500.0 + now_s, PICTURE, alive=True) for now_s in range(0, 500, 2)] == [None] * 250
+    assert typist().look(500.0, PICTURE) is None
