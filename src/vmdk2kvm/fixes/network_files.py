@@ -103,7 +103,7 @@ _STACKS = (
         parse=lambda _, text: nm_keyfile.parse(text),
     ),
     _Stack(
-        programs=("/usr/sbin/netplan", "/usr/lib/netplan/generate", "/lib/netplan/generate"),
+        programs=("/usr/sbin/netplan", "/usr/libexec/netplan/generate", "/lib/netplan/generate"),
         patterns=("/etc/netplan/*.yaml", "/usr/lib/netplan/*.yaml", "/lib/netplan/*.yaml"),
         parse=lambda _, text: netplan.parse(text),
     ),
