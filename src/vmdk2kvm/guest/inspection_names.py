@@ -8,6 +8,7 @@ a serial that only VMware knows.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from vmdk2kvm.guest.appliance_devices import disk_name
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind
@@ -40,6 +41,7 @@ _COUNTED_PLACE = re.compile(r"(.+-(?:ata|nvme))-([0-9]{1,4})(?:\.0)?")  # counte
 _PHY_PLACE = re.compile(r"(.+)-sas-phy([0-9]{1,4})-lun-0")
 # One disk has several by-id names; these hold its serial (NAA), each in its own way.
 _SERIAL = re.compile(r"(?:wwn-0x|scsi-3|scsi-S.+_)([0-9a-f]{16,32})")
+MAX_NAMES = 20_000  # a guest of names only gets no answer for the rest
 _CONTROLLER_UNIT = 7  # of a SCSI bus: the controller itself, never a disk
 
 
@@ -65,9 +67,13 @@ class SourceNames:
         self._disk_count = sum(device.kind is BlockKind.DISK for device in self.devices)
         places = (_place(match[2]) for name in seen if (match := _LINKED.fullmatch(name)))
         self._places = {place for place in places if place}
+        self._controllers = {place.controller for place in self._places}
+        self._indexes = sorted(place.index for place in self._places)
         # Each family of names counts its own disks: of two families, both may begin with disk 0.
         self._one_family = len({family for name in used if (family := _family(name))}) <= 1
-        self._identities = _linked_identities(frozenset(used))
+        self._identities: dict[str, set[object]] = {"by-path": set(), "by-id": set()}
+        for kind, identity in _linked_identities(frozenset(used)):
+            self._identities[kind].add(identity)
 
     def find(self, name: str) -> BlockDevice | None:
         """The device behind any way to write one in fstab(5); None if none or several fit."""
@@ -115,14 +121,14 @@ class SourceNames:
         if identity is None:
             return None
         if self._disk_count == 1:
-            same_kind = {each for each in self._identities if each[0] == kind}
-            return 0 if same_kind <= {identity} else None
+            return 0 if self._identities[kind] <= {identity[1]} else None
         place = _place(name) if kind == "by-path" else None
         if place is None:
             return None
-        places = sorted(each.index for each in self._places | {place})
-        one_controller = {each.controller for each in self._places} <= {place.controller}
-        if not one_controller or len(places) > self._disk_count:
+        if not self._controllers <= {place.controller} or len(self._indexes) > self._disk_count:
+            return None
+        places = self._indexes if place in self._places else sorted((*self._indexes, place.index))
+        if len(places) > self._disk_count:
             return None
         if len(places) == self._disk_count:
             return places.index(place.index)
@@ -148,8 +154,8 @@ def names_used(text: str) -> set[str]:
 def device_names(devices: tuple[BlockDevice, ...], texts: Iterable[str]) -> DeviceNames:
     """What each name in `texts`, and each plain partition name, meant."""
     texts = tuple(texts)
-    occurring = {name for text in texts for name in names_in(text)}
-    used = {name for text in texts for name in names_used(text)}
+    occurring = set(islice((name for text in texts for name in sorted(names_in(text))), MAX_NAMES))
+    used = {name for text in texts for name in names_used(text)} & occurring
     names = SourceNames(devices, occurring, used)
     plain = {device.device for device in devices if device.disk is not None}
     found = {name: names.find(name) for name in sorted(occurring | plain)}

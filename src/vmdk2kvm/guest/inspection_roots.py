@@ -10,6 +10,7 @@ from vmdk2kvm.formats.fstab import Entry
 from vmdk2kvm.guest.inspection_crypt import Named, read_names, refusal
 from vmdk2kvm.guest.inspection_names import SourceNames, names_in
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.small_text import FSTAB_LIMIT_BYTES, read_small
 from vmdk2kvm.guest.unlock import volumes
 
 ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs"})
@@ -97,10 +98,7 @@ def _looks_like_root(guest: GuestReader, folder: str) -> bool:
 
 
 def _fstab(guest: GuestReader, folder: str) -> str | None:
-    try:
-        return guest.read_text(f"{folder}/etc/fstab")
-    except (FileNotFoundError, GuestError):
-        return None
+    return read_small(guest, f"{folder}/etc/fstab", FSTAB_LIMIT_BYTES)
 
 
 def _choose(roots: list[Root], devices: Sequence[BlockDevice]) -> Root:

@@ -18,6 +18,7 @@ from vmdk2kvm.formats.superblock import (
     ext_has_errors,
     swap_is_suspended,
 )
+from vmdk2kvm.guest import inspection
 from vmdk2kvm.guest.protocol import FileType, GuestReader, GuestSession
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Mount
 from vmdk2kvm.model.report import Finding, Level
@@ -34,6 +35,7 @@ def preflight(session: GuestSession, os: GuestOs) -> Iterator[Finding]:
     """Raises GuestRefused."""
     _refuse_sleeping(session, os)
     yield from _damaged(session, os)
+    yield from _unread_fstab(session, os)
     yield from _replayed(session)
     yield from _architecture(os)
 
@@ -79,6 +81,22 @@ def _damaged(session: GuestSession, os: GuestOs) -> Iterator[Finding]:
         if not _may_fail(os, mount):
             raise GuestRefused(f"{problem}.", hint=remedy)
         yield Finding(id="file-system-damaged", level=Level.WARNING, message=f"{problem}.", remedy=remedy)
+
+
+def _unread_fstab(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    if os.fstab is not None:
+        return
+    try:
+        kind = guest.stat(inspection.FSTAB).type
+    except (FileNotFoundError, GuestError):
+        return
+    what = "has no usable size" if kind is FileType.REGULAR else f"is a {kind.value}, no text file"
+    yield Finding(
+        id="fstab-unread",
+        level=Level.ERROR,
+        message=f'"{inspection.FSTAB}" in the guest {what}, so only its root was mounted and looked into.',
+        remedy="put the file right in the guest, then run again.",
+    )
 
 
 def _may_fail(os: GuestOs, mount: Mount) -> bool:

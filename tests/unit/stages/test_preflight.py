@@ -137,3 +137,17 @@ def test_a_32_bit_guest_on_an_arm_host(monkeypatch: pytest.MonkeyPatch) -> None:
     (told,) = preflight(guest, os)
     assert told.id == "foreign-architecture"
     assert '"i686"' in told.message and '"aarch64"' in told.message
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (b"UUID=1 / ext4\n" * 100_000, "has no usable size"),
+        (Folder(), "is a directory"),
+        (Link(target="fstab"), "is a symlink"),
+    ],
+)
+def test_an_fstab_that_is_none_is_told(node: bytes | Folder | Link, said: str) -> None:
+    (told,) = found(session(more={"/etc/fstab": node}))
+    assert (told.id, told.level) == ("fstab-unread", Level.ERROR)
+    assert said in told.message
