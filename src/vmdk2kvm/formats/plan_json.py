@@ -149,6 +149,7 @@ def change_fields(change: Change) -> Fields:
                 "arguments": list(change.arguments),
                 "stale_names": change.stale_names,
                 "must_keep": list(change.must_keep),
+                "copy_of": change.copy_of,
             }
 
 
@@ -220,6 +221,7 @@ def _rebuild(fields: Fields) -> Rebuild:
         arguments=tuple(_text(word) for word in fields["arguments"]),
         stale_names=bool(fields["stale_names"]),
         must_keep=tuple(_text(path) for path in fields["must_keep"]),
+        copy_of=None if fields["copy_of"] is None else _text(fields["copy_of"]),
     )
 
 

@@ -19,8 +19,8 @@ _IMAGES = (
     "/boot/vmlinux-*",
     "/boot/Image-*",
     "/boot/kernel-*",
-    "/boot/*/*/linux",
 )
+_INSTALLED_IMAGES = "/*/*/linux"  # kernel-install(8): machine or distribution, then version
 _NOT_FOR_USE = ("rescue", "kdump")
 _INITRAMFS = (
     "/boot/initrd.img-{version}",
@@ -31,8 +31,8 @@ _INITRAMFS = (
     "/boot/initramfs-{flavour}.img",
     "/boot/initramfs-{flavour}",
     "/boot/booster-{flavour}.img",
-    "{folder}/initrd",
 )
+_INSTALLED_INITRAMFS = ("{folder}/initrd", "{folder}/initrd.img-{version}")
 _TOOLS = (
     (InitramfsTool.INITRAMFS_TOOLS, ("/usr/sbin/update-initramfs", "/usr/sbin/mkinitramfs")),
     (InitramfsTool.DRACUT, ("/usr/bin/dracut",)),
@@ -46,14 +46,20 @@ _TOOLS = (
 Known = Mapping[str, Initramfs]
 
 
-def read_kernels(guest: GuestReader, known: Known) -> tuple[Kernel, ...]:
-    """Newest first. An image in `known` (by path) that is unchanged is not opened again."""
-    installed = {path.rpartition("/")[2] for path in guest.glob("/lib/modules/*")}
-    found: dict[str, Kernel] = {}
-    for image in (path for pattern in _IMAGES for path in guest.glob(pattern)):
-        version = _version(guest, image, installed)
-        if version is not None and version not in found:
-            found[version] = _kernel(guest, image, version, known)
+def read_kernels(guest: GuestReader, known: Known, partitions: tuple[str, ...] = ()) -> tuple[Kernel, ...]:
+    """Newest first. An image in `known` (by path) that is unchanged is not opened again.
+
+    A kernel that kernel-install copied to one of the boot `partitions` comes after the one it was
+    copied from: each has an initramfs of its own.
+    """
+    modules = {path.rpartition("/")[2] for path in guest.glob("/lib/modules/*")}
+    copies = dict.fromkeys(f"{folder}{_INSTALLED_IMAGES}" for folder in ("/boot", *partitions))
+    found: dict[tuple[str, bool], Kernel] = {}
+    for image in (path for pattern in (*_IMAGES, *copies) for path in guest.glob(pattern)):
+        version = _version(guest, image, modules)
+        key = (version or "", image.endswith("/linux"))
+        if version is not None and key not in found:
+            found[key] = _kernel(guest, image, version, known)
     return tuple(sorted(found.values(), key=lambda kernel: _newest(kernel.version), reverse=True))
 
 
@@ -120,7 +126,8 @@ def _available(guest: GuestReader, folder: str) -> frozenset[str]:
 def _initramfs(guest: GuestReader, image: str, version: str, known: Known) -> Initramfs | None:
     folder, _, name = image.rpartition("/")
     fields = {"version": version, "flavour": name.partition("-")[2], "folder": folder}
-    paths = (pattern.format(**fields) for pattern in _INITRAMFS)
+    patterns = (*_INSTALLED_INITRAMFS, *_INITRAMFS) if name == "linux" else _INITRAMFS
+    paths = (pattern.format(**fields) for pattern in patterns)
     path = next((path for path in paths if guest.exists(path)), None)
     if path is None:
         return None

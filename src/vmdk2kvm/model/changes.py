@@ -96,6 +96,8 @@ class Rebuild:
     `must_hold` are the module names the new image has to contain; `arguments` go to the tool beside
     its usual ones. `stale_names` says that the old image holds device names that have to go, which an
     archive behind it cannot take away. `must_keep` are files of the old image that the new one needs too.
+    `copy_of` is the image of the same kernel, built before, that this one is a copy of on the partition
+    the boot loader reads.
     """
 
     what: RebuildKind
@@ -107,6 +109,7 @@ class Rebuild:
     arguments: tuple[str, ...] = ()
     stale_names: bool = False
     must_keep: tuple[str, ...] = ()
+    copy_of: str | None = None
 
     kind: Literal["rebuild"] = "rebuild"
 

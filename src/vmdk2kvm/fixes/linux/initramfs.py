@@ -86,7 +86,7 @@ def plan(guest: GuestReader, os: GuestOs) -> Planned:
         times = growth(guest, tool)  # asked of the guest as it is before the settings
         yield from settings(guest, tool, [image.wanted for image in images], os.kernels)
         for image in images:
-            yield _rebuild(guest, tool, image, times=times)
+            yield _rebuild(guest, tool, image, times=times, copy_of=_original(os, image))
         return
     for image in images:
         yield from _appended(guest, os, image)
@@ -193,7 +193,16 @@ def _content(guest: GuestReader, path: str) -> bytes | None:
 # what is done for one image
 
 
-def _rebuild(guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: int) -> Rebuild:
+def _original(os: GuestOs, image: _Image) -> str | None:
+    """What kernel-install copied the image from: the tool writes there, never to the copy's place."""
+    twins = (k.initramfs for k in os.kernels if k.version == image.kernel.version and k.initramfs)
+    first = next(twins, image.image)
+    return first.path if first.path != image.image.path and image.kernel.image.endswith("/linux") else None
+
+
+def _rebuild(
+    guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: int, copy_of: str | None
+) -> Rebuild:
     return Rebuild(
         what=RebuildKind.INITRAMFS,
         tool=tool,
@@ -204,6 +213,7 @@ def _rebuild(guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: i
         arguments=arguments(guest, tool, image.wanted),
         stale_names=image.stale_names,
         must_keep=image.must_keep,
+        copy_of=copy_of,
     )
 
 
