@@ -25,12 +25,17 @@ class Entry:
     value: str
 
 
+def is_index(content: bytes) -> bool:
+    """Whether this is an index of our format: older programs wrote another, and read the text beside it."""
+    return content[:6] == struct.pack(">IH", MAGIC, VERSION >> 16)
+
+
 def parse(content: bytes) -> list[Entry]:
     """Every entry by priority. Raises ValueError for anything but an index of this format."""
+    if not is_index(content):
+        raise ValueError("no index of kernel modules")
     try:
-        magic, version, root = struct.unpack_from(">III", content)
-        if magic != MAGIC or version >> 16 != VERSION >> 16:
-            raise ValueError("no index of kernel modules")
+        (root,) = struct.unpack_from(">I", content, 8)
         return sorted(_entries(content, root))
     except (struct.error, IndexError) as error:
         raise ValueError("an index of kernel modules is cut off") from error
