@@ -17,6 +17,7 @@ from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.stages.encryption import encrypted_volumes
 from vmdk2kvm.stages.hardware import emulated_hardware
+from vmdk2kvm.stages.network import interface_names
 
 _ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
@@ -38,6 +39,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     yield from encrypted_volumes(guest, os)
     yield from _kernel_command_lines(guest, os)
     yield from _device_maps(guest)
+    yield from interface_names(guest, os)
     if not os.kernels:
         yield Finding(
             id="no-kernel",
