@@ -6,7 +6,8 @@ cryptsetup's README.initramfs).
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from vmdk2kvm.errors import GuestError, GuestRefused, ToolMissing
 from vmdk2kvm.formats import crypttab, fstab
@@ -35,9 +36,9 @@ Named = tuple[str, str]  # (device as the guest writes it, name below /dev/mappe
 
 def read_names(guest: GuestReader, folder: str) -> tuple[Named, ...]:
     """What the system whose root lies in `folder` calls its volumes."""
-    found = [(entry.device, entry.name) for entry in crypttab.entries(_text(guest, f"{folder}/etc/crypttab"))]
+    found = [(entry.device, entry.name) for entry in _entries(guest, folder)]
     for path in (path for pattern in _ARGUMENTS for path in guest.glob(folder + pattern)):
-        found += _named_in(_text(guest, path))
+        found += islice(_named_in(_text(guest, path)), _MOST_NAMES)
     return tuple(found[:_MOST_NAMES])
 
 
@@ -50,20 +51,31 @@ def _named_in(arguments: str) -> Iterator[Named]:
             yield options["source"], options.get("target", "cryptroot")
 
 
-def rename_volumes(
-    session: GuestSession, named: Iterable[Named], devices: Sequence[BlockDevice]
-) -> dict[str, str]:
-    """Call each open volume what the guest calls it; new device names by old ones."""
+def _entries(guest: GuestReader, folder: str) -> Iterator[Entry]:
+    return islice(crypttab.entries(_text(guest, f"{folder}/etc/crypttab")), _MOST_NAMES)
+
+
+def called(named: Sequence[Named], devices: Sequence[BlockDevice]) -> Iterator[tuple[str, str]]:
+    """Each open volume that the guest has a name for: its device now, and the guest's ("/dev/mapper/…")."""
     names = SourceNames(devices, (device for device, _ in named))
-    taken = {device.device for device in devices}
     inside = {device.luks_uuid: device.device for device in devices if device.luks_uuid}
-    renamed: dict[str, str] = {}
     for source, name in named:
         container = names.find(source)
-        old = inside.get(container.uuid.lower()) if container and container.uuid else None
-        new = _MAPPER + name
-        if old is None or old in renamed or new in taken or not _is_name(name):
+        device = inside.get(container.uuid.lower()) if container and container.uuid else None
+        if device is not None and _is_name(name):
+            yield device, _MAPPER + name
+
+
+def rename_volumes(
+    session: GuestSession, named: Sequence[Named], devices: Sequence[BlockDevice]
+) -> dict[str, str]:
+    """Call each open volume what the guest calls it; new device names by old ones."""
+    taken = {device.device for device in devices}
+    renamed: dict[str, str] = {}
+    for old, new in called(named, devices):
+        if old in renamed or new in taken:
             continue
+        name = new.removeprefix(_MAPPER)
         session.rename_luks(old, name)
         renamed[old] = new
         taken.add(new)
@@ -75,10 +87,10 @@ def open_with_own_keys(session: GuestSession, devices: Sequence[BlockDevice]) ->
     closed = {volume.device for volume in volumes(session, devices) if volume.header and not volume.mapping}
     if not closed:
         return False
-    entries = [each for each in crypttab.entries(_text(session, "/etc/crypttab")) if _has_own_key(each)]
+    entries = [each for each in _entries(session, "") if _has_own_key(each)]
     names = SourceNames(devices, (entry.device for entry in entries))
     opened = False
-    for entry in entries[:_MOST_NAMES]:
+    for entry in entries:
         container = names.find(entry.device)
         if container is not None and container.device in closed and _open(session, container.device, entry):
             closed.remove(container.device)

@@ -7,7 +7,7 @@ from vmdk2kvm.errors import GuestError, GuestRefused, NoOperatingSystem
 from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.fstab import Entry
-from vmdk2kvm.guest.inspection_crypt import Named, read_names, refusal
+from vmdk2kvm.guest.inspection_crypt import Named, called, read_names, refusal
 from vmdk2kvm.guest.inspection_names import SourceNames, names_in
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
 from vmdk2kvm.guest.small_text import FSTAB_LIMIT_BYTES, read_small
@@ -122,7 +122,8 @@ def _says_so(root: Root, devices: Sequence[BlockDevice]) -> bool:
         return False
     spec, subvolume = without_pseudo_spec(entry)
     found = SourceNames(devices, names_in(text)).find(spec)
-    if found is None or found.device != root.device:
+    is_volume = (root.device, spec) in called(root.crypt_names, devices)
+    if not is_volume and (found is None or found.device != root.device):
         return False
     return _names_subvolume(root, subvolume, entry)
 

@@ -278,3 +278,18 @@ def test_volumes_that_may_be_away_are_not_waited_for() -> None:
     session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
     session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"another", "ext4")
     assert found(session).luks[1].mapping is None
+
+
+def test_of_two_systems_the_one_that_says_so_is_the_root() -> None:
+    inside = f"/dev/mapper/luks-{UUID}"
+    root = system("/dev/mapper/cr_root / ext4\n", "cr_root /dev/sda2 none\n")
+    session = MemorySession(
+        [
+            disk("/dev/sda", 0),
+            partition("/dev/sda1", "ext4", "old"),
+            partition("/dev/sda2", "crypto_LUKS", UUID),
+        ],
+        {"/dev/sda1": system("UUID=gone / ext4\n"), inside: root},
+        luks={"/dev/sda2": Locked(luks2(), b"secret", "ext4")},
+    )
+    assert found(session).mounts[0].device == "/dev/mapper/cr_root"

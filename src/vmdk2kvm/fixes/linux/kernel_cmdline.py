@@ -37,6 +37,7 @@ from vmdk2kvm.model.units import MIB
 
 _LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
 _NEVER_ROOT = frozenset({"swap", "swsuspend", "LVM2_member", "crypto_LUKS", "linux_raid_member", "iso9660"})
+_END_A_BOOT = frozenset({"root=", "cryptdevice=", "cryptopts=", "cryptroot=", "crypt_root="})
 _SPLIT = NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
 _NOT_EDITED = NoStableName(problem="other-argument", why="it is not replaced there")
 _FOREIGN = NoStableName(problem="other-loader", why="its boot loader has to be run again to take up a change")
@@ -74,7 +75,7 @@ class _Edits:
 
     def report(self, argument: str, name: str, problem: NoStableName) -> None:
         where = f'{argument} in "{self.file.path}"'
-        level = Level.ERROR if argument == "root=" else Level.WARNING
+        level = Level.ERROR if argument in _END_A_BOOT else Level.WARNING
         self.findings[report(name, where, problem, prefix="kernel-cmdline", level=level)] = None
 
 
