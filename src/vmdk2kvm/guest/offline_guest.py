@@ -66,10 +66,13 @@ class OfflineGuest:
     def read_device(self, device: str, offset: int, size_bytes: int) -> bytes:
         if not self._inner_names:
             self.block_devices()
-        read: bytes = self._appliance.call(
-            "pread_device", self._inner_names.get(device, device), size_bytes, offset, path=device
+        inner = self._inner_names.get(device, device)
+        # a message of the appliance holds less than 4 MiB
+        starts = range(offset, offset + size_bytes, MIB)
+        pieces = ((start, min(MIB, offset + size_bytes - start)) for start in starts)
+        return b"".join(
+            self._appliance.call("pread_device", inner, size, start, path=device) for start, size in pieces
         )
-        return read
 
     def open_luks(self, device: str, name: str, key: LuksKey) -> bool:
         inner = self._inner_names.get(device, device)
