@@ -79,7 +79,7 @@ def _append_instead(
         ) from error
     _append(guest, built, kept=kept)
     may_write = (*recipe(rebuild).may_write, guest.realpath(rebuild.path))
-    finding = appendix.finding(built.change, f"{failed.message} ({failed.hint})")
+    finding = appendix.finding(built.change, f"{failed.message.rstrip('.')} ({failed.hint})")
     return Rebuilt(wrote=guest.changed_since(mark), may_write=may_write, findings=(finding,))
 
 

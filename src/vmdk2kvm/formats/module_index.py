@@ -8,12 +8,15 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vmdk2kvm.model.units import MIB
+
 MAGIC = 0xB007F457
 VERSION = 0x00020001
 _PREFIX, _VALUES, _CHILDREN, _OFFSET = 0x80000000, 0x40000000, 0x20000000, 0x0FFFFFFF
 _HEADER_BYTES = 12
-MAX_KEY_BYTES = 1000  # aliases of PCI devices have about 70
-MAX_NODES = 1_000_000
+MAX_KEY_BYTES = 300  # aliases of PCI devices have about 70
+MAX_NODES = 500_000  # a kernel of a distribution has about 60,000
+MAX_TEXT_BYTES = 32 * MIB  # keys and values together: about 2 MiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -60,7 +63,7 @@ def _checked(entry: Entry) -> bytes:
 def _write(out: bytearray, entries: Sequence[tuple[bytes, Entry]], depth: int) -> int:
     """Write the node of `entries`, which agree in their first `depth` bytes; gives where it is.
 
-    Goes as deep as the longest key, which is bounded.
+    Goes as deep as the longest key, which is bounded for that.
     """
     first, last = entries[0][0], entries[-1][0]  # sorted: what these share, all share
     end = depth
@@ -92,18 +95,18 @@ def _value(entry: Entry) -> bytes:
 
 def _entries(content: bytes, root: int) -> Iterable[Entry]:
     waiting = [(root, b"", len(content))]
-    nodes = 0
+    nodes, room_bytes = 0, MAX_TEXT_BYTES
     while waiting:
         offset, key, below = waiting.pop()
         nodes += 1
         at = offset & _OFFSET
         if at == 0:
             continue
-        if nodes > MAX_NODES or at >= below or len(key) > MAX_KEY_BYTES:
+        if nodes + len(waiting) > MAX_NODES or at >= below or len(key) > MAX_KEY_BYTES:
             raise ValueError("an index of kernel modules does not end")
         place = at
         if offset & _PREFIX:
-            end = content.index(b"\0", place)
+            end = content.index(b"\0", place, place + MAX_KEY_BYTES + 1)
             key += content[place:end]
             place = end + 1
         if offset & _CHILDREN:
@@ -115,7 +118,11 @@ def _entries(content: bytes, root: int) -> Iterable[Entry]:
             )
             place += 2 + 4 * count
         if offset & _VALUES:
-            yield from _values(content, place, key)
+            for entry in _values(content, place, key):
+                room_bytes -= len(entry.key) + len(entry.value) + 1
+                if room_bytes < 0:
+                    raise ValueError("an index of kernel modules does not end")
+                yield entry
 
 
 def _values(content: bytes, place: int, key: bytes) -> Iterable[Entry]:
