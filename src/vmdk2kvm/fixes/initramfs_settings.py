@@ -31,6 +31,7 @@ DRACUT_DROP_IN = "/etc/dracut.conf.d/90-vmdk2kvm.conf"
 DRACUT_CONF = ("/etc/dracut.conf", "/etc/dracut.conf.d/*.conf")
 MKINITCPIO_CONF = "/etc/mkinitcpio.conf"
 MKINITCPIO_DROP_INS = "/etc/mkinitcpio.conf.d"
+MKINITCPIO_DROP_IN = f"{MKINITCPIO_DROP_INS}/zz-vmdk2kvm.conf"
 MKINITCPIO_PRESETS = "/etc/mkinitcpio.d/*.preset"
 MKINITFS_CONF = "/etc/mkinitfs/mkinitfs.conf"
 MKINITFS_FEATURE = "vmdk2kvm"
@@ -129,8 +130,10 @@ def _of_mkinitcpio(guest: GuestReader, images: Sequence[Wanted], kernels: Sequen
     line = f"MODULES=(${{MODULES[@]}} {' '.join(names)})"
     for config in dict.fromkeys(_config_of(guest, image.path) for image in images):
         if config is None and guest.exists(MKINITCPIO_DROP_INS):
-            drop_in = f"{MKINITCPIO_DROP_INS}/90-vmdk2kvm.conf"
-            yield from _edited(guest, drop_in, lambda text: form.with_own_line(text, line), new=True)
+            # the last one, because another may set MODULES anew
+            yield from _edited(
+                guest, MKINITCPIO_DROP_IN, lambda text: form.with_own_line(text, line), new=True
+            )
         else:
             path = config or MKINITCPIO_CONF
             yield from _edited(guest, path, lambda text: form.with_own_line(text, line))

@@ -108,6 +108,12 @@ def test_only_modules_of_the_kernel_count() -> None:
     assert rebuilds(guest, guest_os(guest, available=frozenset(), builtin=ALL_MODULES)) == []
 
 
+def test_what_a_driver_softly_depends_on_is_required_too() -> None:
+    soft = "# x\nsoftdep virtio-blk pre: nvme no-such-module post: ahci\n"
+    guest = debian({f"/lib/modules/{VERSION}/modules.softdep": soft})
+    assert rebuilds(guest)[0].must_hold == CRITICAL | {"nvme"}
+
+
 def test_without_modules_dep_the_drivers_themselves_are_required() -> None:
     guest = debian()
     guest.remove(f"/lib/modules/{VERSION}/modules.dep")
