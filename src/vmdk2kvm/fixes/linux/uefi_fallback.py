@@ -192,26 +192,32 @@ def _choose(os: GuestOs, loaders: tuple[_Loader, ...]) -> _Loader | None:
 
 def _put(guest: GuestReader, esp: _Esp, loader: _Loader) -> Planned:
     """All that is missing of one loader, or nothing where another's file is in the way."""
-    missing: dict[str, str] = {}
+    copies: list[CopyWithin] = []
     for name, source in loader.sources.items():
-        present = _existing(guest, esp.boot, name)
-        if present is None:
-            missing[name] = source
-        elif _content(guest, present) != _content(guest, source):
-            yield _left(present, (loader,))
+        copy = _copy(guest, esp, loader, name, source)
+        if isinstance(copy, Finding):
+            yield copy
             return
-    for name, source in missing.items():
-        content = _content(guest, source)
-        if content is None:
-            yield _not_done("uefi-fallback-unread", f'"{visible(source)}" cannot be read')
-            return
-        digest = hashlib.sha256(content).hexdigest()
-        path = f"{esp.boot}/{name}"
-        yield CopyWithin(path=path, source=source, size_bytes=len(content), sha256=digest)
+        copies += [copy] if copy else []
+    yield from copies
     if loader.redirect and not _existing(guest, esp.boot, "grub.cfg"):
         yield WriteFile(path=f"{esp.boot}/grub.cfg", before=None, after=loader.redirect.encode())
     if loader.own_configuration:
         yield _copied_configuration(loader)
+
+
+def _copy(
+    guest: GuestReader, esp: _Esp, loader: _Loader, name: str, source: str
+) -> CopyWithin | Finding | None:
+    """None where the file is there already."""
+    content = _content(guest, source)
+    if content is None:
+        return _not_done("uefi-fallback-unread", f'"{visible(source)}" cannot be read')
+    present = _existing(guest, esp.boot, name)
+    if present is not None:
+        return None if _content(guest, present) == content else _left(present, (loader,))
+    digest = hashlib.sha256(content).hexdigest()
+    return CopyWithin(path=f"{esp.boot}/{name}", source=source, size_bytes=len(content), sha256=digest)
 
 
 def _content(guest: GuestReader, path: str) -> bytes | None:
