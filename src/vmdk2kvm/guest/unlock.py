@@ -44,8 +44,15 @@ def unlock(session: GuestSession, keys: LuksKeys, *, memory_mib: int) -> tuple[s
             names = (container.device, container.uuid, container.label, *container.aliases)
             unused -= {name for name in unused if name.lower() in {each.lower() for each in names if each}}
             own = keys.of(*names)
-            _unlock(session, container, own, is_own=own != keys.for_all, memory_mib=memory_mib)
+            ordered = _likely_first(session, own, seen)
+            _unlock(session, container, ordered, is_own=own != keys.for_all, memory_mib=memory_mib)
     return tuple(sorted(unused))
+
+
+def _likely_first(session: GuestSession, keys: tuple[LuksKey, ...], seen: set[str]) -> tuple[LuksKey, ...]:
+    """The key that opened another volume first: every one in vain costs seconds."""
+    fitted = {key.secret for key in (session.luks_keys(device)[0] for device in seen) if key}
+    return tuple(sorted(keys, key=lambda key: key.secret not in fitted))
 
 
 def volumes(session: GuestSession, devices: Sequence[BlockDevice]) -> tuple[LuksVolume, ...]:

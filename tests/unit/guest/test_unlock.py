@@ -293,3 +293,12 @@ def test_of_two_systems_the_one_that_says_so_is_the_root() -> None:
         luks={"/dev/sda2": Locked(luks2(), b"secret", "ext4")},
     )
     assert found(session).mounts[0].device == "/dev/mapper/cr_root"
+
+
+def test_a_key_that_opened_one_volume_is_tried_first_on_the_next() -> None:
+    session = lvm_on_luks()
+    session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
+    session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"secret", "ext4", uuid="x")
+    unlock(session, KEYS, memory_mib=2048)
+    assert session.luks_keys("/dev/sda5") == (KEY, (WRONG,))
+    assert session.luks_keys("/dev/sda6") == (KEY, ())

@@ -28,6 +28,7 @@ AGAIN_S = 100.0
         "Enter passphrase for /dev/sda2: ",
         "Enter passphrase for cryptroot:",
         "Enter passphrase: ",
+        "Caching passphrase for sda5_crypt: ",
         "Password (/dev/disk/by-uuid/1111): ",
         "Please unlock disk sda5_crypt: _",
         "Please unlock disk sda5_crypt: ?",
