@@ -13,7 +13,8 @@ from vmdk2kvm.model.luks import Passphrase, Secret
 from vmdk2kvm.target.console import plain_text
 
 _PROMPT = re.compile(
-    r"^.*?(?:unlock disk \S|(?:enter|caching) passphrase\b|enter password for disk|password \(/dev/).{0,200}?[:!]"
+    r"^.*?(?:unlock disk \S|(?:enter|caching) passphrase\b|enter password for disk|password \(/dev/)"
+    r".{0,200}?[:!]"
     r"[ \t]*(?:\(press TAB for no echo\)[ \t]*)?[?_\u2588]?[ \t]*$",  # and a cursor
     re.MULTILINE | re.IGNORECASE,
 )

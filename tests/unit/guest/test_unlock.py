@@ -152,7 +152,7 @@ def test_a_data_volume_that_stays_locked_is_no_obstacle() -> None:
     assert [(one.device, one.mapping, one.refused) for one in os.luks][1] == (
         "/dev/sda6",
         None,
-        ("luks_keyfile", "luks_passphrase_env"),
+        ("luks_passphrase_env", "luks_keyfile"),
     )
 
 
