@@ -65,7 +65,7 @@ def settings(
         case InitramfsTool.INITRAMFS_TOOLS:
             yield from _of_initramfs_tools(guest, images)
         case InitramfsTool.DRACUT:
-            yield from _of_dracut(guest, images)
+            yield from _of_dracut(guest, images, kernels)
         case InitramfsTool.MKINITCPIO:
             yield from _of_mkinitcpio(guest, images, kernels)
         case InitramfsTool.MKINITFS:
@@ -109,8 +109,8 @@ def _of_initramfs_tools(guest: GuestReader, images: Sequence[Wanted]) -> Planned
         yield from _edited(guest, MODULES_POLICY, lambda _: "MODULES=most\n", new=True)
 
 
-def _of_dracut(guest: GuestReader, images: Sequence[Wanted]) -> Planned:
-    names = _all_names(images)
+def _of_dracut(guest: GuestReader, images: Sequence[Wanted], kernels: Sequence[Kernel]) -> Planned:
+    names = _shared_names(images, kernels)  # old releases stop at one that is missing
     if not names:
         return
     for path in dict.fromkeys(path for pattern in DRACUT_CONF for path in guest.glob(pattern)):
@@ -149,7 +149,7 @@ def _of_mkinitfs(guest: GuestReader, images: Sequence[Wanted]) -> Planned:
 
 
 def _of_mkinitrd(guest: GuestReader, images: Sequence[Wanted], kernels: Sequence[Kernel]) -> Planned:
-    names = _shared_names(images, kernels)
+    names = _shared_names(images, kernels, builtin_fails=True)
     if names:
         yield from _edited(
             guest, SUSE_KERNEL_SETTINGS, lambda text: form.with_initrd_modules(text, names), new=True
@@ -164,9 +164,12 @@ def _all_names(images: Sequence[Wanted]) -> list[str]:
     return [name for name in WANTED if name in asked]
 
 
-def _shared_names(images: Sequence[Wanted], kernels: Sequence[Kernel]) -> list[str]:
-    """For tools that fail over a module which one of the kernels has not."""
-    return [name for name in _all_names(images) if all(name in kernel.available for kernel in kernels)]
+def _shared_names(
+    images: Sequence[Wanted], kernels: Sequence[Kernel], *, builtin_fails: bool = False
+) -> list[str]:
+    """For tools that fail over a module which one of the kernels has not, or has only built in."""
+    present = [kernel.available if builtin_fails else kernel.available | kernel.builtin for kernel in kernels]
+    return [name for name in _all_names(images) if all(name in each for each in present)]
 
 
 def _module_files(guest: GuestReader, images: Sequence[Wanted]) -> Iterator[str]:

@@ -67,7 +67,8 @@ def _mkinitrd(rebuild: Rebuild, anew: bool) -> Recipe:
     folder, _, image = rebuild.path.rpartition("/")
     # -B: the boot loader's configuration is not to be written anew
     argv = ("mkinitrd", "-B", *rebuild.arguments, "-b", folder, "-i", image)
-    return Recipe(argv=argv, may_write=(rebuild.path, "/var/log/YaST2/", "/dev/shm/", *_TEMPORARY))
+    link = f"{folder}/initrd"  # which it makes anew for the kernel that /boot/vmlinuz is a link to
+    return Recipe(argv=argv, may_write=(rebuild.path, link, "/var/log/YaST2/", "/dev/shm/", *_TEMPORARY))
 
 
 _RECIPES: dict[InitramfsTool, Callable[[Rebuild, bool], Recipe]] = {

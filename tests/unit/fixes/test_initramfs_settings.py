@@ -1,5 +1,7 @@
 """What each tool is told, beyond what the cases show: several kernels, built-in drivers, odd files."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.linux_guests import ALL_MODULES, MODULES_DEP, VERSION
@@ -36,16 +38,27 @@ def written(guest: MemoryGuest, tool: InitramfsTool, *images: Wanted) -> dict[st
     return {item.path: item.after.decode() for item in items if isinstance(item, WriteFile)}
 
 
-@pytest.mark.parametrize("tool", [InitramfsTool.MKINITCPIO, InitramfsTool.MKINITRD])
+@pytest.mark.parametrize(
+    ("tool", "builtin", "asked"),
+    [
+        (InitramfsTool.DRACUT, False, False),
+        (InitramfsTool.DRACUT, True, True),
+        (InitramfsTool.MKINITCPIO, False, False),
+        (InitramfsTool.MKINITCPIO, True, True),
+        (InitramfsTool.MKINITRD, False, False),
+        (InitramfsTool.MKINITRD, True, False),
+    ],
+)
 def test_a_module_that_one_kernel_has_not_is_not_asked_of_a_tool_that_fails_over_it(
-    tool: InitramfsTool,
+    tool: InitramfsTool, builtin: bool, asked: bool
 ) -> None:
-    old = kernel(OLD, without=frozenset({"nvme"}))
+    lacking = frozenset({"nvme"})
+    old = replace(kernel(OLD, without=lacking), builtin=lacking if builtin else frozenset())
     (text,) = written(
         MemoryGuest({**DROP_INS}), tool, wanted(*NAMES), wanted("virtio_pci", "virtio_blk", of=old)
     ).values()
     assert "virtio_pci virtio_blk" in text
-    assert "nvme" not in text
+    assert ("nvme" in text) is asked
 
 
 @pytest.mark.parametrize("tool", sorted(REBUILDERS, key=lambda tool: tool.value))
