@@ -4,7 +4,7 @@ import pytest
 
 from tests.guest_contract.conftest import Populate
 from vmdk2kvm.errors import GuestError
-from vmdk2kvm.guest.memory import File, Folder, Link
+from vmdk2kvm.guest.memory import File, Folder, Link, Special
 from vmdk2kvm.guest.protocol import FileType, GuestWriter
 
 
@@ -16,6 +16,7 @@ def guest(populate: Populate) -> GuestWriter:
             "/etc/shadow": File(content=b"root:*\n", mode=0o640, uid=0, gid=42),
             "/etc/default/grub": "GRUB_TIMEOUT=5\n",
             "/etc/.hidden": b"",
+            "/etc/pipe": Special(mode=0o600),
             "/etc/empty": Folder(mode=0o750),
             "/etc/mtab": Link(target="../proc/self/mounts"),
             "/usr/lib/modules/6.1/modules.dep": b"a:\n",
@@ -67,6 +68,24 @@ def test_a_folder_is_no_file(guest: GuestWriter) -> None:
     for attempt in (guest.read_bytes, guest.read_text, lambda path: guest.write_bytes(path, b"")):
         with pytest.raises(GuestError):
             attempt("/etc")
+
+
+def test_a_pipe_is_never_opened(guest: GuestWriter) -> None:
+    assert guest.exists("/etc/pipe")
+    assert guest.stat("/etc/pipe").type is FileType.OTHER
+    assert "/etc/pipe" in guest.glob("/etc/*")
+    assert "/etc/pipe" not in guest.list_tree("/etc")
+    for attempt in (guest.read_bytes, guest.read_text, lambda path: guest.write_bytes(path, b"")):
+        with pytest.raises(GuestError):
+            attempt("/etc/pipe")
+    with pytest.raises(GuestError), guest.open("/etc/pipe"):
+        pass
+    with pytest.raises(GuestError):
+        guest.copy_within("/etc/pipe", "/etc/copy")
+    with pytest.raises(GuestError):
+        guest.make_symlink("/etc/pipe", "x")
+    guest.remove("/etc/pipe")
+    assert not guest.exists("/etc/pipe")
 
 
 @pytest.mark.parametrize("path", ["/etc/absolute", "/etc/outside", "/etc/chain", "/etc/default/../fstab"])

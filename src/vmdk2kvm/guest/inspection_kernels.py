@@ -43,6 +43,7 @@ _TOOLS = (
     (InitramfsTool.MKINITRD, ("/sbin/mkinitrd",)),
     (InitramfsTool.BOOSTER, ("/usr/bin/booster",)),
 )
+MAX_KERNELS = 32  # opening an image takes seconds; older ones are not booted
 Known = Mapping[str, Initramfs]
 
 
@@ -54,13 +55,13 @@ def read_kernels(guest: GuestReader, known: Known, partitions: tuple[str, ...] =
     """
     modules = {path.rpartition("/")[2] for path in guest.glob("/lib/modules/*")}
     copies = dict.fromkeys(f"{folder}{_INSTALLED_IMAGES}" for folder in ("/boot", *partitions))
-    found: dict[tuple[str, bool], Kernel] = {}
+    found: dict[tuple[str, bool], str] = {}
     for image in (path for pattern in (*_IMAGES, *copies) for path in guest.glob(pattern)):
         version = _version(guest, image, modules)
-        key = (version or "", image.endswith("/linux"))
-        if version is not None and key not in found:
-            found[key] = _kernel(guest, image, version, known)
-    return tuple(sorted(found.values(), key=lambda kernel: _newest(kernel.version), reverse=True))
+        if version is not None:
+            found.setdefault((version, image.endswith("/linux")), image)
+    newest = sorted(found.items(), key=lambda item: _newest(item[0][0]), reverse=True)[:MAX_KERNELS]
+    return tuple(_kernel(guest, image, version, known) for (version, _), image in newest)
 
 
 def initramfs_tool(guest: GuestReader, kernels: tuple[Kernel, ...]) -> InitramfsTool | None:

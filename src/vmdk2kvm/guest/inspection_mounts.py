@@ -8,6 +8,7 @@ from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.fstab import Entry
 from vmdk2kvm.guest.inspection_names import SourceNames
 from vmdk2kvm.guest.inspection_roots import Root, option, without_pseudo_spec
+from vmdk2kvm.guest.paths import MAX_LENGTH
 from vmdk2kvm.guest.protocol import BlockDevice, GuestSession
 from vmdk2kvm.model.guest_os import Mount
 
@@ -62,7 +63,7 @@ def _entries(text: str) -> list[tuple[str, Entry]]:
     local = [
         (posixpath.normpath(entry.mountpoint), entry)
         for entry in fstab.entries(text)
-        if entry.mountpoint.startswith("/") and not _is_bind(entry)
+        if entry.mountpoint.startswith("/") and len(entry.mountpoint) <= MAX_LENGTH and not _is_bind(entry)
     ]
     return sorted(local[:_MAX_ENTRIES], key=lambda item: item[0].count("/") if item[0] != "/" else 0)
 

@@ -19,6 +19,7 @@ from vmdk2kvm.formats.superblock import (
     swap_is_suspended,
 )
 from vmdk2kvm.guest import inspection
+from vmdk2kvm.guest.inspection_kernels import MAX_KERNELS
 from vmdk2kvm.guest.protocol import FileType, GuestReader, GuestSession
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Mount
 from vmdk2kvm.model.report import Finding, Level
@@ -38,6 +39,7 @@ def preflight(session: GuestSession, os: GuestOs) -> Iterator[Finding]:
     yield from _unread_fstab(session, os)
     yield from _replayed(session)
     yield from _architecture(os)
+    yield from _found_to_boot(os)
 
 
 def _refuse_sleeping(guest: GuestReader, os: GuestOs) -> None:
@@ -143,4 +145,22 @@ def _architecture(os: GuestOs) -> Iterator[Finding]:
             level=Level.INFO,
             message=f'the guest is a 32-bit system ("{os.arch}").',
             remedy="nothing has to be done; it runs on a 64-bit machine of KVM as it is.",
+        )
+
+
+def _found_to_boot(os: GuestOs) -> Iterator[Finding]:
+    if not os.boot_loaders:
+        yield Finding(
+            id="no-boot-loader-found",
+            level=Level.WARNING,
+            message="no configuration of a boot loader was found in the guest, "
+            "so the kernel's arguments were not looked at.",
+            remedy="prove with --qemu-test that the result boots; see what loads the kernel in the guest.",
+        )
+    if len(os.kernels) >= MAX_KERNELS:
+        yield Finding(
+            id="kernels-left-out",
+            level=Level.WARNING,
+            message=f"the guest has too many kernels; only the newest {MAX_KERNELS} are looked at.",
+            remedy="remove old kernels in the guest.",
         )

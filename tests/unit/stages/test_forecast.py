@@ -15,6 +15,7 @@ FILES = {
     "/etc/os-release": "ID=debian\n",
     "/usr/bin/sh": b"",
     "/etc/fstab": "UUID=u1 / ext4 defaults 0 1\n",
+    "/boot/grub/grub.cfg": "linux /vmlinuz root=UUID=u1 ro\n",
     f"/boot/vmlinuz-{KERNEL}": b"MZ",
     f"/boot/initrd.img-{KERNEL}": image(ALL),
     f"/lib/modules/{KERNEL}/modules.dep": "".join(f"kernel/{name}.ko:\n" for name in ALL),
