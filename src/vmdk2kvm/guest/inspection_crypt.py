@@ -101,14 +101,21 @@ def open_with_own_keys(session: GuestSession, devices: Sequence[BlockDevice]) ->
 def _has_own_key(entry: Entry) -> bool:
     """Whether its key is a file as it stands, and no program, no other device and no part of a file."""
     special = ("keyscript", "keyfile-offset", "keyfile-size", "header", "noauto")
-    is_file = entry.key_file.startswith("/") and not entry.key_file.startswith("/dev/")
+    path = _key_path(entry)
+    is_file = path.startswith("/") and not path.startswith("/dev/")
     return is_file and _is_name(entry.name) and all(entry.option(each) is None for each in special)
+
+
+def _key_path(entry: Entry) -> str:
+    """Where none is named, systemd looks there (crypttab(5))."""
+    return entry.key_file or f"/etc/cryptsetup-keys.d/{entry.name}.key"
 
 
 def _open(session: GuestSession, device: str, entry: Entry) -> bool:
     try:
-        secret = Secret(session.read_bytes(entry.key_file))
-        key = LuksKey(secret=secret, setting=f'"{visible(entry.key_file)}" in the guest')
+        path = _key_path(entry)
+        secret = Secret(session.read_bytes(path))
+        key = LuksKey(secret=secret, setting=f'"{visible(path)}" in the guest')
         return session.open_luks(device, entry.name, key)
     except (FileNotFoundError, GuestError, ToolMissing) as error:
         log.debug("%s stays locked: %s", device, error)

@@ -247,7 +247,8 @@ def test_the_boot_test_knows_what_to_type_and_how_much_memory_that_takes() -> No
         (f"data UUID={OTHER_UUID} /etc/keys/wrong luks", False),
         (f"../data UUID={OTHER_UUID} /etc/keys/data luks", False),
         (f"data UUID={OTHER_UUID} /dev/urandom swap", False),
-        (f"data UUID={OTHER_UUID} none luks", False),
+        (f"data UUID={OTHER_UUID} none luks", True),
+        (f"d UUID={OTHER_UUID} none luks", False),
     ],
 )
 def test_a_volume_whose_key_lies_in_the_guest_is_opened_with_it(entry: str, is_open: bool) -> None:
@@ -256,6 +257,7 @@ def test_a_volume_whose_key_lies_in_the_guest_is_opened_with_it(entry: str, is_o
     root |= {
         "/etc/crypttab": f"sda5_crypt /dev/sda5 none luks\n{entry}\n",
         "/etc/keys/data": "another",
+        "/etc/cryptsetup-keys.d/data.key": "another",
         "/etc/keys/wrong": "no",
         "/etc/fstab": f"{root['/etc/fstab']}/dev/mapper/data /srv ext4 nofail\n",
         "/srv/.keep": "",
