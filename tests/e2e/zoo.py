@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.e2e import kill_rows, rows
 from tests.e2e.kill_rows import KillRow
 from tests.e2e.rows import Outcome
-from tests.guests.catalog import GUESTS
-from tests.guests.disk import entry_name
+from tests.guests.linux_catalog import MACHINES
+from tests.guests.linux_disk import entry_name
 
 Row = rows.Row | KillRow
 
@@ -54,7 +54,7 @@ def source_hash() -> str:
 
 
 def _verdict(row: Row, source: str) -> None:
-    guest = entry_name(GUESTS[row.guest])
+    guest = entry_name(MACHINES[row.guest])
     known = _read().get(row.name, {})
     if known.get("verdict") == "passed" and (known["source"], known["guest"]) == (source, guest):
         print(f"{row.name}: passed before with this source", flush=True)
