@@ -31,7 +31,7 @@ class MoreMemoryNeeded(GuestRefused):
 def unlock(session: GuestSession, keys: LuksKeys, *, memory_mib: int) -> tuple[str, ...]:
     """Open every volume that a key fits; the others stay locked.
 
-    Returns the names in `keys.by_volume` that no volume answers to.
+    Returns the settings whose keys are for no volume that is there, in words.
     Raises GuestRefused where a volume's own key does not fit, MoreMemoryNeeded, GuestError.
     """
     if keys.is_empty:
@@ -46,7 +46,8 @@ def unlock(session: GuestSession, keys: LuksKeys, *, memory_mib: int) -> tuple[s
             own = keys.of(*names)
             ordered = _likely_first(session, own, seen)
             _unlock(session, container, ordered, is_own=own != keys.for_all, memory_mib=memory_mib)
-    return tuple(sorted(unused))
+    told = tuple(f'luks_keys for "{visible(name)}"' for name in sorted(unused))
+    return told if seen else (*dict.fromkeys(key.setting for key in keys.for_all), *told)
 
 
 def _likely_first(session: GuestSession, keys: tuple[LuksKey, ...], seen: set[str]) -> tuple[LuksKey, ...]:

@@ -198,7 +198,17 @@ def test_a_key_for_one_volume_must_fit(name: str) -> None:
 
 def test_names_of_no_volume_are_told() -> None:
     keys = LuksKeys(by_volume={"/dev/sdz1": (WRONG,), UUID: (KEY,)})
-    assert unlock(lvm_on_luks(), keys, memory_mib=2048) == ("/dev/sdz1",)
+    assert unlock(lvm_on_luks(), keys, memory_mib=2048) == ('luks_keys for "/dev/sdz1"',)
+
+
+def test_a_key_for_disks_without_encryption_is_told() -> None:
+    session = MemorySession([disk("/dev/sda", 0), partition("/dev/sda1", "ext4", "u")], {})
+    keys = LuksKeys(by_volume={"x\x1b": (KEY,)}, for_all=(KEY, WRONG, WRONG))
+    assert unlock(session, keys, memory_mib=2048) == (
+        "luks_passphrase_env",
+        "luks_keyfile",
+        'luks_keys for "x\\x1b"',
+    )
 
 
 def test_the_header_says_how_much_memory_the_appliance_needs() -> None:
