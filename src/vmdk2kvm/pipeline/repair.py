@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmdk2kvm import __version__
-from vmdk2kvm.errors import ConfigError
+from vmdk2kvm.errors import ConfigError, NoRoomInGuest
 from vmdk2kvm.fixes import journal
 from vmdk2kvm.fixes.catalog import FIXES
 from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.fixes.room import images_to_move_away
 from vmdk2kvm.formats import plain, plan_json
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestSession
@@ -182,7 +183,16 @@ def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
         inspected = assemble.look_into(run, session)
         plan = plan_fixes(run.fixes, session, inspected.os)
         left_out = tuple(_left_out(run, session, inspected.os))
-    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=(*plan.findings, *left_out))
+    no_room = _no_room(plan, inspected.os, backup=not run.settings.no_backup)
+    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=(*plan.findings, *left_out, *no_room))
+
+
+def _no_room(plan: Plan, os: GuestOs, *, backup: bool) -> Iterator[Finding]:
+    """What would stop the plan before its first write."""
+    try:
+        images_to_move_away(plan, os, backup=backup)
+    except NoRoomInGuest as error:
+        yield Finding(id="no-room-in-guest", level=Level.ERROR, message=error.message, remedy=error.hint)
 
 
 def _left_out(run: Context, session: GuestSession, os: GuestOs) -> Iterator[Finding]:
