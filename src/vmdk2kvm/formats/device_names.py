@@ -6,6 +6,8 @@ the file system or the partition table moves along (udev's 60-persistent-storage
 """
 
 import re
+from fnmatch import translate
+from string import ascii_lowercase
 
 from vmdk2kvm.model.guest_os import FileSystem
 
@@ -16,6 +18,15 @@ _HOSTILE = (
 )
 _HOSTILE_NAME = re.compile(_HOSTILE)
 _STARTS_HOSTILE = re.compile(rf"{_HOSTILE}(?![^:,])")
+_WILDCARD = frozenset("*?[")
+_LONGEST_PATTERN = 256
+_BY_PLACE = re.compile(r"/dev/(?:disk/by-(?:path|id)/|nvme|cciss/)")
+_SAMPLES = [
+    (old, f"{letter}{partition}")
+    for old in ("sd", "hd", "xvd")
+    for letter in ascii_lowercase
+    for partition in ("", "1", "5")
+]
 _PLAIN = re.compile(r"[A-Za-z0-9_=./:@%+-]+")
 _FOLDERS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid", "LABEL": "by-label", "PARTLABEL": "by-partlabel"}
 _SHARED_UUID = frozenset({"btrfs"})  # all devices of one file system carry its UUID and label
@@ -29,6 +40,18 @@ def is_hostile(name: str) -> bool:
 def starts_hostile(value: str) -> bool:
     """Whether `value` is a hostile name or begins with one ("/dev/sda3:cryptroot")."""
     return _STARTS_HOSTILE.match(value) is not None
+
+
+def loses_disks(pattern: str) -> bool:
+    """Whether a name or a shell pattern means disks by names that they may not have on KVM."""
+    if is_hostile(pattern):
+        return True
+    if not pattern.startswith("/dev/") or _WILDCARD.isdisjoint(pattern) or len(pattern) > _LONGEST_PATTERN:
+        return False
+    if _BY_PLACE.match(pattern):
+        return True
+    fits = re.compile(translate(pattern)).match
+    return any(fits(f"/dev/{old}{rest}") and not fits(f"/dev/vd{rest}") for old, rest in _SAMPLES)
 
 
 def is_plain(name: str) -> bool:

@@ -21,6 +21,7 @@ from vmdk2kvm.guest.inspection_crypt import check_locked, open_with_own_keys, re
 from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
 from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
 from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in, names_used
+from vmdk2kvm.guest.inspection_raid import raids, read_arrays, with_configured_names
 from vmdk2kvm.guest.inspection_roots import find_root
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
 from vmdk2kvm.guest.small_text import FSTAB_LIMIT_BYTES, RELEASE_LIMIT_BYTES, read_small
@@ -37,6 +38,9 @@ _NAMING_FILES = (
     "/etc/dracut.conf.d/*",
     "/boot/grub/device.map",
     "/boot/grub2/device.map",
+    "/etc/kdump.conf",
+    "/etc/systemd/system/*.mount",
+    "/etc/systemd/system/*.swap",
     *GENERATOR_PATHS,
 )
 _PROGRAMS = ("/bin/sh", "/usr/bin/env", "/sbin/init")
@@ -86,6 +90,7 @@ def mount_whole(session: GuestSession) -> tuple[tuple[BlockDevice, ...], tuple[M
     at_root = mount_root(session, root, devices)
     if open_with_own_keys(session, devices):
         devices = session.block_devices()
+    devices = with_configured_names(devices, root.arrays)
     fstab = root.fstab or ""
     names = SourceNames(devices, names_in(fstab), names_used(fstab))
     check_locked(volumes(session, devices), names, fstab)
@@ -94,7 +99,8 @@ def mount_whole(session: GuestSession) -> tuple[tuple[BlockDevice, ...], tuple[M
 
 def inspect_again(session: GuestSession, before: GuestOs) -> GuestOs:
     """The same guest after changes, still mounted; unchanged initramfs images are not opened again."""
-    return _read(session, session.block_devices(), before.mounts, before.nics, before)
+    devices = with_configured_names(session.block_devices(), read_arrays(session, ""))
+    return _read(session, devices, before.mounts, before.nics, before)
 
 
 def _read(
@@ -129,6 +135,7 @@ def _read(
         lvm=any(device.kind is BlockKind.LVM for device in devices),
         nics=nics,
         luks=before.luks if before else volumes(session, devices),
+        raids=raids(devices),
     )
 
 

@@ -29,6 +29,7 @@ _FAMILY = re.compile(
     r"/dev/(sd|hd|vd|xvd)[a-z]{1,3}[0-9]{0,4}|/dev/(nvme)[0-9]+n[0-9]+(?:p[0-9]+)?|/dev/(cciss)/.+"
 )
 _NVME = re.compile(r"/dev/nvme([0-9]{1,4})n([0-9]{1,4})(?:p([0-9]{1,4}))?")
+_COUNTED_ARRAY = re.compile(r"/dev/md12[0-9]")
 _CCISS = re.compile(r"/dev/cciss/c[0-9]+d([0-9]{1,4})(?:p([0-9]{1,4}))?")
 _LINKED = re.compile(r"/dev/disk/(by-path|by-id)/(.+?)(?:-part([0-9]{1,4}))?")
 _PART_AND_MORE = re.compile(r"-part[0-9]+:")  # "…-part5:cryptroot"
@@ -136,8 +137,13 @@ class SourceNames:
 
     def _volume(self, name: str) -> BlockDevice | None:
         plain = name.replace("/dev/disk/by-id/dm-name-", "/dev/mapper/")
-        volumes = (device for device in self.devices if device.disk is None)
-        return next((device for device in volumes if plain in (device.device, *device.aliases)), None)
+        volumes = [device for device in self.devices if device.disk is None]
+        called = [device for device in volumes if plain in device.aliases]
+        called += [device for device in volumes if plain == device.device]
+        if not called and _COUNTED_ARRAY.fullmatch(plain):  # a number of no meaning: that of the only array
+            called = [device for device in volumes if device.raid]
+            return called[0] if len(called) == 1 else None
+        return next(iter(called), None)
 
 
 def names_in(text: str) -> set[str]:

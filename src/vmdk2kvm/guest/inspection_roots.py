@@ -7,8 +7,10 @@ from vmdk2kvm.errors import GuestError, GuestRefused, NoOperatingSystem
 from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.fstab import Entry
+from vmdk2kvm.formats.mdadm_conf import Array
 from vmdk2kvm.guest.inspection_crypt import Named, called, read_names, refusal
 from vmdk2kvm.guest.inspection_names import SourceNames, names_in
+from vmdk2kvm.guest.inspection_raid import read_arrays, with_configured_names
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
 from vmdk2kvm.guest.small_text import FSTAB_LIMIT_BYTES, read_small
 from vmdk2kvm.guest.unlock import volumes
@@ -40,6 +42,7 @@ class Root:
     is_default: bool = True  # what is mounted without `subvol=`
     fstab: str | None = None
     crypt_names: tuple[Named, ...] = ()
+    arrays: tuple[Array, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,7 +75,12 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
 def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
     if device.content != "btrfs":
         session.mount(device.device, "/", read_only=True)
-        found = Root(device=device.device, fstab=_fstab(session, ""), crypt_names=read_names(session, ""))
+        found = Root(
+            device=device.device,
+            fstab=_fstab(session, ""),
+            crypt_names=read_names(session, ""),
+            arrays=read_arrays(session, ""),
+        )
         return [found] if _looks_like_root(session, "") else []
     session.mount(device.device, "/", options=_TOP_LEVEL, read_only=True)
     subvolumes = session.subvolumes()
@@ -83,6 +91,7 @@ def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
             is_default=path == subvolumes.default,
             fstab=_fstab(session, f"/{path}" if path else ""),
             crypt_names=read_names(session, f"/{path}" if path else ""),
+            arrays=read_arrays(session, f"/{path}" if path else ""),
         )
         for path in ("", *subvolumes.paths[:_MAX_SUBVOLUMES])
         if _looks_like_root(session, f"/{path}" if path else "")
@@ -121,7 +130,8 @@ def _says_so(root: Root, devices: Sequence[BlockDevice]) -> bool:
     if entry is None:
         return False
     spec, subvolume = without_pseudo_spec(entry)
-    found = SourceNames(devices, names_in(text)).find(spec)
+    named = with_configured_names(devices, root.arrays)
+    found = SourceNames(named, names_in(text)).find(spec)
     is_volume = (root.device, spec) in called(root.crypt_names, devices)
     if not is_volume and (found is None or found.device != root.device):
         return False
