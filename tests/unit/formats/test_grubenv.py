@@ -39,7 +39,7 @@ def test_only_variables_with_arguments_are_read() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "#" * 1024, "kernelopts=root=/dev/sda1\n", "\0" * 1024])
+@pytest.mark.parametrize("text", ["", "#" * 1024, "\0" * 1024, "# GRUB\nkernelopts=root=/dev/sda1\n" * 2])
 def test_a_block_without_its_signature_holds_nothing(text: str) -> None:
     assert list(arguments(text)) == []
 
