@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator
 
-from vmdk2kvm.fixes.fix import Planned
 from vmdk2kvm.fixes.guest_cards import read_cards
-from vmdk2kvm.fixes.linux.network_names import NETWORK_NAMES_FIX
+from vmdk2kvm.fixes.linux.network_names import plan
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestReader
-from vmdk2kvm.model.guest_os import GuestOs
+from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
 from vmdk2kvm.model.report import Finding, Level
 
 
 def interface_names(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     """One finding for all that FIX ties, and each thing that it cannot be certain of."""
-    if os.family not in NETWORK_NAMES_FIX.families:
+    if os.family not in LINUX_FAMILIES:
         return
-    planned: Planned = NETWORK_NAMES_FIX.plan(guest, os)
-    items = list(planned)
+    items = list(plan(guest, os))
     names = sorted(read_cards(guest, os).ties.macs)
     if names and not all(isinstance(item, Finding) for item in items):
         listed = ", ".join(f'"{visible(name)}"' for name in names)
