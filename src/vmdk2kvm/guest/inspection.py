@@ -32,6 +32,7 @@ from vmdk2kvm.model.network import Nic
 FSTAB = "/etc/fstab"
 _NAMING_FILES = (
     "/etc/crypttab",
+    "/etc/crypttab.initramfs",
     "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
     "/etc/dracut.conf",

@@ -21,6 +21,7 @@ from vmdk2kvm.model.luks import LuksKey, LuksVolume, Secret
 log = logging.getLogger(__name__)
 
 _MAPPER = "/dev/mapper/"
+_TABLES = ("/etc/crypttab", "/etc/crypttab.initramfs")  # mkinitcpio's sd-encrypt takes the second one
 _ARGUMENTS = ("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmdline")
 _CRYPTDEVICE = re.compile(r"\bcryptdevice=([^\s:\"']+):([^\s:,\"']+)")
 _RD_LUKS_NAME = re.compile(r"\bluks\.name=([^\s=\"']+)=([^\s\"']+)")
@@ -52,7 +53,8 @@ def _named_in(arguments: str) -> Iterator[Named]:
 
 
 def _entries(guest: GuestReader, folder: str) -> Iterator[Entry]:
-    return islice(crypttab.entries(_text(guest, f"{folder}/etc/crypttab")), _MOST_NAMES)
+    texts = (_text(guest, folder + path) for path in _TABLES)
+    return islice((entry for text in texts for entry in crypttab.entries(text)), _MOST_NAMES)
 
 
 def called(named: Sequence[Named], devices: Sequence[BlockDevice]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from vmdk2kvm.errors import GuestError
+from vmdk2kvm.fixes.linux.crypttab import PATHS
 from vmdk2kvm.formats import crypttab
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
@@ -22,7 +23,8 @@ def encrypted_volumes(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
         if volume.mapping is None:
             yield _locked(volume)
         yield from _tied(volume)
-    yield from _crypttab(guest)
+    for path in PATHS:
+        yield from _crypttab(guest, path)
 
 
 def _locked(volume: LuksVolume) -> Finding:
@@ -48,9 +50,9 @@ def _tied(volume: LuksVolume) -> Iterator[Finding]:
         )
 
 
-def _crypttab(guest: GuestReader) -> Iterator[Finding]:
+def _crypttab(guest: GuestReader, path: str) -> Iterator[Finding]:
     try:
-        text = guest.read_text("/etc/crypttab")
+        text = guest.read_text(path)
     except (FileNotFoundError, GuestError):
         return
     found = dict.fromkeys(entry.device for entry in crypttab.entries(text) if is_hostile(entry.device))
@@ -60,6 +62,6 @@ def _crypttab(guest: GuestReader) -> Iterator[Finding]:
         yield Finding(
             id="crypttab-vmware-names",
             level=Level.WARNING,
-            message=f'"/etc/crypttab" names devices that KVM calls otherwise: {names}{more}.',
+            message=f'"{path}" names devices that KVM calls otherwise: {names}{more}.',
             remedy="FIX writes stable names there (crypttab-stable-names).",
         )

@@ -109,6 +109,16 @@ def test_the_whole_root_is_found_by_the_name_that_the_guest_gives(
     assert resolved and resolved.type == "ext4"
 
 
+def test_mkinitcpio_has_a_table_of_its_own() -> None:
+    root = system("UUID=inside / ext4\n", **{"/etc/crypttab.initramfs": f"arch UUID={UUID}\n"})
+    session = MemorySession(
+        [disk("/dev/sda", 0), partition("/dev/sda2", "crypto_LUKS", UUID)],
+        {f"/dev/mapper/luks-{UUID}": root},
+        luks={"/dev/sda2": Locked(luks2(), b"secret", "ext4")},
+    )
+    assert found(session).mounts[0].device == "/dev/mapper/arch"
+
+
 def test_luks_on_lvm_and_several_volumes() -> None:
     session = MemorySession(
         [

@@ -37,6 +37,7 @@ RESUME_IN_IMAGE = "conf/conf.d/resume"
 _BAKED_FROM = (
     "/etc/fstab",
     "/etc/crypttab",
+    "/etc/crypttab.initramfs",
     "/etc/cmdline",
     "/etc/cmdline.d/*",
     "/etc/dracut.conf",
