@@ -26,7 +26,7 @@ _ARGUMENTS = ("/etc/default/grub", "/etc/default/grub.d/*.cfg", "/etc/kernel/cmd
 _CRYPTDEVICE = re.compile(r"\bcryptdevice=([^\s:\"']+):([^\s:,\"']+)")
 _RD_LUKS_NAME = re.compile(r"\bluks\.name=([^\s=\"']+)=([^\s\"']+)")
 _CRYPTOPTS = re.compile(r"\bcryptopts=([^\s\"']+)")
-_NAME = re.compile(r"[A-Za-z0-9#+_.:=@-]{1,127}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9#+_.:=@-]{0,126}")
 _NEEDED = frozenset({"/boot", "/usr", "/var"})  # a repair reads and writes there
 _MAY_BE_AWAY = frozenset({"nofail", "noauto"})
 _MOST_NAMES = 256
@@ -78,7 +78,11 @@ def rename_volumes(
         if old in renamed or new in taken:
             continue
         name = new.removeprefix(_MAPPER)
-        session.rename_luks(old, name)
+        try:
+            session.rename_luks(old, name)
+        except GuestError as error:  # the guest's tools may then not find it, and the rebuild's proof tells
+            log.debug("%s keeps its name: %s", old, error)
+            continue
         renamed[old] = new
         taken.add(new)
     return renamed
@@ -158,7 +162,7 @@ def describe(volume: LuksVolume) -> str:
 
 
 def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and name not in (".", "..", "control")
+    return _NAME.fullmatch(name) is not None and name != "control"
 
 
 def _text(guest: GuestReader, path: str) -> str:

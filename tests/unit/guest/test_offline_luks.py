@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from vmdk2kvm.errors import GuestError, ToolMissing, Vmdk2KvmError
-from vmdk2kvm.guest import offline_luks
 from vmdk2kvm.guest.appliance import ShellResult
 from vmdk2kvm.guest.offline_guest import OfflineGuest
+from vmdk2kvm.guest.offline_luks import LuksVolumes
 from vmdk2kvm.model.luks import LuksKey, Secret
 
 KEY = LuksKey(secret=Secret(b"Hunter2!\0\xff\n"), setting="luks_keyfile")
@@ -90,7 +90,7 @@ def test_an_open_volume_whose_volume_groups_fail_is_open(tmp_path: Path) -> None
 
 def test_names_are_quoted() -> None:
     appliance = Appliance(0)
-    offline_luks.open_luks(appliance, "/dev/sd b", "b", "a;b", KEY.secret)  # type: ignore[arg-type]
+    LuksVolumes(appliance).open("/dev/sd b", "b", "a;b", KEY)  # type: ignore[arg-type]
     assert "'/dev/sd b' 'a;b'" in appliance.scripts[-1]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.luks_headers import UUID, argon2, luks1, luks2
 from tests.memory_session import Locked, MemorySession, disk, partition
-from vmdk2kvm.errors import GuestRefused
+from vmdk2kvm.errors import GuestError, GuestRefused
 from vmdk2kvm.guest.inspection import inspect, inspect_again
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind
 from vmdk2kvm.guest.unlock import MoreMemoryNeeded, memory_mib, passphrases, unlock, volumes
@@ -91,6 +91,8 @@ def test_lvm_on_luks_is_opened_and_gets_the_guests_own_names() -> None:
         ("", "", f"luks-{UUID}"),
         (f"../x UUID={UUID}\n", "", f"luks-{UUID}"),
         (f"control UUID={UUID}\n", "", f"luks-{UUID}"),
+        (f"-x UUID={UUID}\n", "", f"luks-{UUID}"),
+        (f". UUID={UUID}\n", "", f"luks-{UUID}"),
         ("x /dev/sdq9\n", "", f"luks-{UUID}"),
     ],
 )
@@ -324,3 +326,13 @@ def test_a_key_that_opened_one_volume_is_tried_first_on_the_next() -> None:
     unlock(session, KEYS, memory_mib=2048)
     assert session.luks_keys("/dev/sda5") == (KEY, (WRONG,))
     assert session.luks_keys("/dev/sda6") == (KEY, ())
+
+
+def test_a_name_that_cannot_be_given_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = lvm_on_luks()
+
+    def refuse(device: str, name: str) -> None:
+        raise GuestError("no", hint="")
+
+    monkeypatch.setattr(session, "rename_luks", refuse)
+    assert found(session).luks[0].mapping == f"/dev/mapper/luks-{UUID}"
