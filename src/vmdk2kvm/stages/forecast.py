@@ -19,6 +19,7 @@ from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.stages.encryption import encrypted_volumes
 from vmdk2kvm.stages.hardware import emulated_hardware
 from vmdk2kvm.stages.network import interface_names
+from vmdk2kvm.stages.storage import is_left_behind, storage
 
 _NAMING_ARGUMENTS = frozenset({"root", "resume"})
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
@@ -31,6 +32,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     yield from _distribution(os)
     yield from emulated_hardware(os)
     yield from _fstab(os)
+    yield from storage(guest, os)
     yield from encrypted_volumes(guest, os)
     yield from _kernel_command_lines(guest, os)
     yield from _device_maps(guest)
@@ -68,7 +70,8 @@ def _fstab(os: GuestOs) -> Iterator[Finding]:
             message=f'"/etc/fstab" names devices that KVM calls otherwise: {_listed(names)}.',
             remedy="FIX writes stable names there (fstab-stable-names).",
         )
-    unknown = [name for name in names if os.names.resolve(name) is None and not _OPTICAL.fullmatch(name)]
+    unknown = [name for name in names if os.names.resolve(name) is None and not is_left_behind(os, name)]
+    unknown = [name for name in unknown if not _OPTICAL.fullmatch(name)]
     if unknown:
         yield Finding(
             id="unresolved-device-name",

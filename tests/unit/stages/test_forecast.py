@@ -46,13 +46,12 @@ def test_vmware_names() -> None:
     )
     assert set(found) == {
         "fstab-vmware-names",
-        "unresolved-device-name",
+        "disk-left-behind",
         "kernel-cmdline-vmware-names",
         "stale-device-map",
     }
     assert '"/dev/sda1", "/dev/sdb1"' in found["fstab-vmware-names"]
-    assert '"/dev/sdb1"' in found["unresolved-device-name"]
-    assert "/dev/sda1" not in found["unresolved-device-name"]
+    assert '"/dev/sdb1"' in found["disk-left-behind"]
     assert '"/boot/grub/grub.cfg"' in found["kernel-cmdline-vmware-names"]
 
 
