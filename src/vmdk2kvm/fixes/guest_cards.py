@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vmdk2kvm.fixes.dhcp_evidence import leases
 from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text
 from vmdk2kvm.fixes.interface_naming import Naming, find_naming
 from vmdk2kvm.fixes.interface_ties import Evidence, Ties, find_ties
@@ -51,13 +52,15 @@ def read_cards(guest: GuestReader, os: GuestOs) -> GuestCards:
     kept = [rule for one in rules for rule in one.rules if rule not in one.stale]
     names = files.card_names()
     ruled = _by_name((rule.name, rule.mac) for one in rules for rule in one.rules)
-    sources = (_insisted(files.said), ruled, _insisted(links.said), _ours(guest))
+    sources = [_insisted(files.said), ruled, _insisted(links.said), _ours(guest)]
+    if len(names) > 1:  # with one, there is nothing to tell apart
+        sources.append(_by_name(leases(guest)))
     started = [name for name in names if files.starts(name)]
     return GuestCards(
         files=files,
         rules=tuple(rules),
         naming=find_naming(guest),
-        ties=find_ties(names, os.nics, Evidence(sources=sources), started=started),
+        ties=find_ties(names, os.nics, Evidence(sources=tuple(sources)), started=started),
         already=_tied_already((*files.said, *links.said), kept),
         unread=(*files.findings, *links.findings, *unread),
     )

@@ -15,8 +15,8 @@ _LINES = st.lists(
             "[Match]", "[connection]", "[ethernet]", "[vlan]", "[NetDev]", "[Link]", "Name=ens192", "Name=",
             "type=ethernet", "type=vlan", "mac-address=00:50:56:8a:10:01;", "interface-name=ens192",
             "auto ens192", "iface ens192 inet dhcp", "iface eth0:1 inet static", "bond-slaves a b \\", "  c",
-            "mapping e*", "map home eth9", "source x/*", "DEVICE=eth0", "HWADDR='0:50:56:8a:10:1'", "parent=x",
-            "VLAN=yes",
+            "mapping e*", "map home eth9", "source x/*", "DEVICE=eth0", "HWADDR='0:50:56:8a:10:1'", 
+            "VLAN=yes", "parent=x",
             "network:", "  ethernets:", "    ens192: {}", "#", "", "=", "iface", "source", "\udcff\x00",
         ]
     )
@@ -143,7 +143,7 @@ def test_ifcfg_of_a_card() -> None:
         name="eth0", mac=MAC
     )
     assert of_redhat(f"HWADDR={MAC}\nONBOOT=no\n") == Interface(name=None, mac=MAC, starts=False)
-    assert of_redhat("BOOTPROTO=dhcp\n") == Interface(name="ens192")
+    assert of_redhat("NAME='Wired connection 1'\n", "Wired_connection_1") == Interface(name=None)
     assert of_redhat("DEVICE=eth0\nMASTER=bond0\nSLAVE=yes\nBRIDGE=br0\n") == Interface(name="eth0")
     assert of_suse("STARTMODE='off'\n", "eth0") == Interface(name="eth0", starts=False)
     assert of_suse("", "eth-id-00:50:56:8A:10:01") == Interface(name=None, mac=MAC)
