@@ -15,7 +15,7 @@ _LINES = st.lists(
             "[Match]", "[connection]", "[ethernet]", "[vlan]", "[NetDev]", "[Link]", "Name=ens192", "Name=",
             "type=ethernet", "type=vlan", "mac-address=00:50:56:8a:10:01;", "interface-name=ens192",
             "auto ens192", "iface ens192 inet dhcp", "iface eth0:1 inet static", "bond-slaves a b \\", "  c",
-            "mapping e*", "map home eth9", "source x/*", "DEVICE=eth0", "HWADDR='0:50:56:8a:10:1'", 
+            "mapping e*", "map home eth9", "source x/*", "DEVICE=eth0", "HWADDR='0:50:56:8a:10:1'",
             "VLAN=yes", "parent=x",
             "network:", "  ethernets:", "    ens192: {}", "#", "", "=", "iface", "source", "\udcff\x00",
         ]
