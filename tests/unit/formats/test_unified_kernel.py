@@ -22,6 +22,14 @@ def test_an_image_without_arguments_and_other_files() -> None:
         assert read(content) is None
 
 
+def test_headers_that_end_early_or_are_others() -> None:
+    whole = program({b".cmdline": b"root=x"}, lead=64)
+    assert read(whole) == "root=x"
+    assert read(whole[: 64 + 4]) is None
+    assert read(whole.replace(b"PE\0\0", b"NE\0\0")) is None
+    assert read(whole[: 64 + COFF_BYTES + OPTIONAL_BYTES + 39]) is None
+
+
 def test_a_section_that_claims_too_much_is_read_within_bounds() -> None:
     content = bytearray(program({b".cmdline": b"a" * 70_000}, lead=128))
     assert len(read(bytes(content)) or "") == 65_536
