@@ -65,7 +65,7 @@ MakeNetwork = Callable[[tuple[Card, ...]], Network]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
+class Choice:
     """`names`: VMware's device names and drivers alone."""
 
     number: int
@@ -82,7 +82,7 @@ class _Choice:
     options: dict[str, object] = field(default_factory=dict)
 
 
-def _guest(choice: _Choice) -> LinuxGuest:
+def _guest(choice: Choice) -> LinuxGuest:
     names = Names(sources=choice.names, guest=choice.name)
     machine_id = (key(choice.name) * 3)[:32]
     make_loader = partial(choice.loader, choice.console, **_options(choice, machine_id))
@@ -123,13 +123,13 @@ def _guest(choice: _Choice) -> LinuxGuest:
     )
 
 
-def _options(choice: _Choice, machine_id: str) -> dict[str, object]:
+def _options(choice: Choice, machine_id: str) -> dict[str, object]:
     if choice.loader is loaders.systemd_boot:
         return {"machine_id": machine_id}
     return choice.options if choice.loader is loaders.extlinux else {"names": choice.names, **choice.options}
 
 
-def _initramfs_files(choice: _Choice, made: Storage) -> dict[str, str]:
+def _initramfs_files(choice: Choice, made: Storage) -> dict[str, str]:
     which = "list" if choice.names else "most"
     conf = f"MODULES={which}\nBUSYBOX=auto\nKEYMAP=n\nCOMPRESS=zstd\nDEVICE=\nNFSROOT=auto\n"
     modules = "\n".join((*_VMWARE_MODULES, *made.modules)) + "\n" if choice.names else ""
@@ -140,7 +140,7 @@ def _initramfs_files(choice: _Choice, made: Storage) -> dict[str, str]:
     }
 
 
-def _cards(choice: _Choice) -> tuple[Card, ...]:
+def _cards(choice: Choice) -> tuple[Card, ...]:
     """VMware gives its cards the slots 192, 224, 256…"""
     return tuple(
         Card(
@@ -155,40 +155,121 @@ def _cards(choice: _Choice) -> tuple[Card, ...]:
 _SHELL = "initramfs shell"
 _NO_LOADER = "no bootable device"
 
-LINUX = tuple(
-    map(
-        _guest,
-        (
-            _Choice(number=1, name="luks-root", suite=BOOKWORM, storage=storage.luks, loader=loaders.grub,
-                    network=networks.ifupdown, names=True, fails_with=_SHELL, console=_SCREEN),
-            _Choice(number=2, name="lvm-two-disks", suite=BOOKWORM, storage=storage.lvm_over_two_disks,
-                    loader=loaders.extlinux, network=networks.networkd, names=True, fails_with=_SHELL),
-            _Choice(number=3, name="md-mirror", suite=BOOKWORM, storage=storage.mirror, loader=loaders.grub,
-                    network=networks.network_manager, names=True, fails_with=_SHELL, tells_cards=True,
-                    options={"partition": False}),
-            _Choice(number=4, name="usr-and-var", suite=BOOKWORM, storage=storage.usr_and_var,
-                    loader=loaders.grub_without_fallback, network=networks.netplan, names=True,
-                    fails_with=_NO_LOADER),
-            _Choice(number=5, name="systemd-boot", suite=BOOKWORM, storage=storage.plain,
-                    loader=loaders.systemd_boot, network=networks.ifupdown, names=True, fails_with=_SHELL,
-                    tells_cards=True),
-            _Choice(number=6, name="extlinux", suite=BOOKWORM, storage=storage.plain, loader=loaders.extlinux,
-                    network=networks.network_manager, names=True, fails_with=_SHELL),
-            _Choice(number=7, name="no-fallback", suite=TRIXIE, storage=storage.plain,
-                    loader=loaders.grub_without_fallback, network=networks.networkd, names=False,
-                    fails_with=_NO_LOADER),
-            _Choice(number=8, name="static-ifupdown", suite=TRIXIE, storage=storage.usr_and_var,
-                    loader=loaders.extlinux, network=networks.ifupdown, names=False),
-            _Choice(number=9, name="static-networkd", suite=TRIXIE, storage=storage.mirror,
-                    loader=loaders.systemd_boot, network=networks.networkd, names=False, cards=2,
-                    tells_cards=True),
-            _Choice(number=10, name="static-netplan", suite=TRIXIE, storage=storage.lvm_over_two_disks,
-                    loader=loaders.grub, network=networks.netplan, names=False),
-            _Choice(number=11, name="static-nm", suite=TRIXIE, storage=storage.luks,
-                    loader=loaders.systemd_boot, network=networks.network_manager, names=False,
-                    tells_cards=True),
-        ),
-    )
-)  # fmt: skip
+CHOICES = (
+    Choice(
+        number=1,
+        name="luks-root",
+        suite=BOOKWORM,
+        storage=storage.luks,
+        loader=loaders.grub,
+        network=networks.ifupdown,
+        names=True,
+        fails_with=_SHELL,
+        console=_SCREEN,
+    ),
+    Choice(
+        number=2,
+        name="lvm-two-disks",
+        suite=BOOKWORM,
+        storage=storage.lvm_over_two_disks,
+        loader=loaders.extlinux,
+        network=networks.networkd,
+        names=True,
+        fails_with=_SHELL,
+    ),
+    Choice(
+        number=3,
+        name="md-mirror",
+        suite=BOOKWORM,
+        storage=storage.mirror,
+        loader=loaders.grub,
+        network=networks.network_manager,
+        names=True,
+        fails_with=_SHELL,
+        tells_cards=True,
+        options={"partition": False},
+    ),
+    Choice(
+        number=4,
+        name="usr-and-var",
+        suite=BOOKWORM,
+        storage=storage.usr_and_var,
+        loader=loaders.grub_without_fallback,
+        network=networks.netplan,
+        names=True,
+        fails_with=_NO_LOADER,
+    ),
+    Choice(
+        number=5,
+        name="systemd-boot",
+        suite=BOOKWORM,
+        storage=storage.plain,
+        loader=loaders.systemd_boot,
+        network=networks.ifupdown,
+        names=True,
+        fails_with=_SHELL,
+        tells_cards=True,
+    ),
+    Choice(
+        number=6,
+        name="extlinux",
+        suite=BOOKWORM,
+        storage=storage.plain,
+        loader=loaders.extlinux,
+        network=networks.network_manager,
+        names=True,
+        fails_with=_SHELL,
+    ),
+    Choice(
+        number=7,
+        name="no-fallback",
+        suite=TRIXIE,
+        storage=storage.plain,
+        loader=loaders.grub_without_fallback,
+        network=networks.networkd,
+        names=False,
+        fails_with=_NO_LOADER,
+    ),
+    Choice(
+        number=8,
+        name="static-ifupdown",
+        suite=TRIXIE,
+        storage=storage.usr_and_var,
+        loader=loaders.extlinux,
+        network=networks.ifupdown,
+        names=False,
+    ),
+    Choice(
+        number=9,
+        name="static-networkd",
+        suite=TRIXIE,
+        storage=storage.mirror,
+        loader=loaders.systemd_boot,
+        network=networks.networkd,
+        names=False,
+        cards=2,
+        tells_cards=True,
+    ),
+    Choice(
+        number=10,
+        name="static-netplan",
+        suite=TRIXIE,
+        storage=storage.lvm_over_two_disks,
+        loader=loaders.grub,
+        network=networks.netplan,
+        names=False,
+    ),
+    Choice(
+        number=11,
+        name="static-nm",
+        suite=TRIXIE,
+        storage=storage.luks,
+        loader=loaders.systemd_boot,
+        network=networks.network_manager,
+        names=False,
+        tells_cards=True,
+    ),
+)
+LINUX = tuple(map(_guest, CHOICES))
 
 MACHINES: dict[str, Guest | LinuxGuest] = {**GUESTS, **{guest.name: guest for guest in LINUX}}

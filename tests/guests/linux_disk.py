@@ -29,8 +29,8 @@ _SECRET_FILES = ("/etc/NetworkManager/system-connections/", "/etc/netplan/", "/e
 
 # What the appliance runs: the storage's own script, the tree, the loader inside it, and a clean end.
 _SCRIPT = """set -e
-A=$(readlink -f /dev/disk/guestfs/disk0)
-B=$(readlink -f /dev/disk/guestfs/disk1 || true)
+A=$(readlink -f /dev/disk/guestfs/diska)
+B=$(readlink -f /dev/disk/guestfs/diskb || true)
 [ -b "$B" ] || B=
 modprobe -a dm_crypt raid1 vfat 2>/dev/null || true
 {storage}
@@ -98,7 +98,7 @@ def _run_appliance(images: list[Path], tar: Path, script: str) -> None:
     g = guestfs.GuestFS(python_return_dict=True)
     try:
         for index, image in enumerate(images):
-            g.add_drive_opts(str(image), format="raw", cachemode="unsafe", label=f"disk{index}")
+            g.add_drive_opts(str(image), format="raw", cachemode="unsafe", label=f"disk{'ab'[index]}")
         g.add_drive_opts(str(tar), format="raw", cachemode="unsafe", label="tree")
         g.set_memsize(1280)
         g.launch()
