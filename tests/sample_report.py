@@ -10,8 +10,10 @@ from vmdk2kvm.model.changes import (
     PlannedChange,
     Rebuild,
     RebuildKind,
+    Relabel,
     RemoveFile,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.disk import OutputFormat, TargetDisk
@@ -58,7 +60,9 @@ CHANGES: tuple[Change, ...] = (
         after_bytes=3048,
         after_sha256="a0",
     ),
+    SetLabel(path=EVIL, label=EVIL),
     RunCommand(argv=("sh", "-c", EVIL), done_when="/done", may_write=("/var/lib",)),
+    Relabel(path=EVIL),
     Rebuild(
         what=RebuildKind.INITRAMFS,
         tool=InitramfsTool.DRACUT,

@@ -1,7 +1,7 @@
 """All fixes, in the one order there is, and which of them a run takes.
 
-Each fix plans on the guest as the fixes before it leave it: names are made stable first, and the
-initramfs comes last because it takes the names along.
+Each fix plans on the guest as the fixes before it leave it: names are made stable first, the
+initramfs comes after them because it takes the names along, and labels after all that makes files.
 """
 
 import sys
@@ -17,6 +17,7 @@ from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
 from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
 from vmdk2kvm.fixes.linux.network_names import NETWORK_NAMES_FIX
+from vmdk2kvm.fixes.linux.selinux_labels import SELINUX_LABELS_FIX
 from vmdk2kvm.fixes.linux.uefi_fallback import UEFI_FALLBACK_FIX
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FstabMode
@@ -32,6 +33,7 @@ FIXES: tuple[Fix, ...] = (
     NETWORK_NAMES_FIX,
     INITRAMFS_RESUME_FIX,
     INITRAMFS_VIRTIO_FIX,
+    SELINUX_LABELS_FIX,
 )
 
 OF_THE_BOOT_LOADER = frozenset({KERNEL_CMDLINE_FIX.name, DEVICE_MAP_FIX.name, UEFI_FALLBACK_FIX.name})

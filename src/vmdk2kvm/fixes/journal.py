@@ -18,10 +18,12 @@ from vmdk2kvm.model.changes import (
     CopyWithin,
     Exact,
     MakeSymlink,
+    Opaque,
     PlannedChange,
     Rebuild,
     RemoveFile,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.plan import Plan
@@ -71,7 +73,7 @@ class Journal:
         text = json.dumps(fields, indent=2) + "\n"
         guest.write_bytes(f"{folder_of(self.plan)}/{JOURNAL}", text.encode(), mode=0o600)
 
-    def strike(self, guest: GuestWriter, change: RunCommand | Rebuild, wrote: tuple[str, ...]) -> None:
+    def strike(self, guest: GuestWriter, change: Opaque, wrote: tuple[str, ...]) -> None:
         """Record that an opaque change is done and what it wrote."""
         self.owed.remove(_owed(change))
         self.ran.append({"kind": change.kind, "what": _owed(change), "wrote": list(wrote)})
@@ -98,7 +100,9 @@ def begin(guest: GuestWriter, plan: Plan) -> Journal:
 
 def _begin_change(guest: GuestWriter, journal: Journal, item: PlannedChange) -> None:
     change = item.change
-    if isinstance(change, RunCommand | Rebuild):
+    if isinstance(change, SetLabel):
+        return  # of what an entry makes, and goes with it
+    if isinstance(change, Opaque):
         journal.owed.append(_owed(change))
         if isinstance(change, Rebuild):
             image = guest.realpath(change.path)
@@ -118,6 +122,7 @@ def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str
         return entry | {"before": change.before}
     if isinstance(change, CopyWithin) or (isinstance(change, WriteFile) and change.before is None):
         return entry
+    assert not isinstance(change, SetLabel)
     stat = guest.stat(path)
     kept = backup_path(plan, path)
     guest.make_folder(parent(kept), mode=0o700)
@@ -207,8 +212,8 @@ def hash_of(guest: GuestReader, path: str) -> str:
     return digest.hexdigest()
 
 
-def _owed(change: RunCommand | Rebuild) -> str:
-    return change.path if isinstance(change, Rebuild) else " ".join(change.argv)
+def _owed(change: Opaque) -> str:
+    return " ".join(change.argv) if isinstance(change, RunCommand) else change.path
 
 
 def _sha256(content: bytes) -> str:

@@ -11,8 +11,10 @@ from vmdk2kvm.model.changes import (
     CopyWithin,
     MakeSymlink,
     Rebuild,
+    Relabel,
     RemoveFile,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.plan import Plan
@@ -40,8 +42,14 @@ def render_change(change: Change) -> str:
         case AppendInitramfs():
             names = ", ".join(name for name, _ in change.files)
             return visible(f"{names} appended to {change.path}") + "\n"
+        case SetLabel():
+            return visible(f"{change.path} labelled {change.label}") + "\n"
         case RunCommand():
-            return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
+            exist = () if change.done_when is None else (change.done_when,)
+            done = ", ".join((*exist, *(f"no {path}" for path in change.gone)))
+            return f"{_command(change.argv)}  until it is done: {visible(done)}\n"
+        case Relabel():
+            return visible(f"what programs made labelled by {change.path}") + "\n"
         case Rebuild():
             must_hold = visible(", ".join((*sorted(change.must_hold), *change.must_keep)))
             return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {must_hold}\n"

@@ -21,8 +21,10 @@ from vmdk2kvm.model.changes import (
     PlannedChange,
     Rebuild,
     RebuildKind,
+    Relabel,
     RemoveFile,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.guest_os import InitramfsTool
@@ -135,8 +137,14 @@ def change_fields(change: Change) -> Fields:
                 "kind": change.kind,
                 "argv": list(change.argv),
                 "done_when": change.done_when,
+                "gone": list(change.gone),
                 "may_write": list(change.may_write),
+                "optional": change.optional,
             }
+        case SetLabel():
+            return {"kind": change.kind, "path": change.path, "label": change.label}
+        case Relabel():
+            return {"kind": change.kind, "path": change.path, "unlabelled": list(change.unlabelled)}
         case Rebuild():
             return {
                 "kind": change.kind,
@@ -205,9 +213,19 @@ def _append_initramfs(fields: Fields) -> AppendInitramfs:
 def _run_command(fields: Fields) -> RunCommand:
     return RunCommand(
         argv=tuple(_text(word) for word in fields["argv"]),
-        done_when=_text(fields["done_when"]),
+        done_when=None if fields["done_when"] is None else _text(fields["done_when"]),
         may_write=tuple(_text(path) for path in fields["may_write"]),
+        gone=tuple(_text(path) for path in fields["gone"]),
+        optional=bool(fields["optional"]),
     )
+
+
+def _set_label(fields: Fields) -> SetLabel:
+    return SetLabel(path=_text(fields["path"]), label=_text(fields["label"]))
+
+
+def _relabel(fields: Fields) -> Relabel:
+    return Relabel(path=_text(fields["path"]), unlabelled=tuple(_text(path) for path in fields["unlabelled"]))
 
 
 def _rebuild(fields: Fields) -> Rebuild:
@@ -231,7 +249,9 @@ _PARSERS: dict[str, Callable[[Fields], Change]] = {
     "make-symlink": _make_symlink,
     "copy-within": _copy_within,
     "append-initramfs": _append_initramfs,
+    "set-label": _set_label,
     "run-command": _run_command,
+    "relabel": _relabel,
     "rebuild": _rebuild,
 }
 

@@ -75,12 +75,27 @@ class AppendInitramfs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLabel:
+    """The SELinux label of a file, folder or link that this plan makes."""
+
+    path: str
+    label: str
+
+    kind: Literal["set-label"] = "set-label"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCommand:
-    """Another program writes. `done_when` is a path that must exist afterwards."""
+    """Another program writes. `done_when` is a path that must exist afterwards, `gone` must not.
+
+    One that is `optional` may fail: the guest boots without it, and a finding says what it said.
+    """
 
     argv: tuple[str, ...]
-    done_when: str
+    done_when: str | None
     may_write: tuple[str, ...]  # path prefixes
+    gone: tuple[str, ...] = ()
+    optional: bool = False
 
     kind: Literal["run-command"] = "run-command"
 
@@ -114,8 +129,21 @@ class Rebuild:
     kind: Literal["rebuild"] = "rebuild"
 
 
-Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin | AppendInitramfs
-Opaque = RunCommand | Rebuild
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel:
+    """Give the files that programs of this plan made the SELinux labels the guest's own policy has for them.
+
+    `path` is the policy's list of labels; file systems mounted at `unlabelled` carry none.
+    """
+
+    path: str
+    unlabelled: tuple[str, ...] = ()
+
+    kind: Literal["relabel"] = "relabel"
+
+
+Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin | AppendInitramfs | SetLabel
+Opaque = RunCommand | Rebuild | Relabel
 Change = Exact | Opaque
 
 

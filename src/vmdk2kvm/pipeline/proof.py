@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vmdk2kvm.errors import GuestRefused, NoOperatingSystem
 from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.fixes.engine import unsettled
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.fixes.guest_cards import cards_to_test
 from vmdk2kvm.formats import plain
@@ -95,7 +96,7 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
         left = _unplanned(session, os, fixes)
         interfaces, macs = cards_to_test(session, os)
         return Placed(
-            witness=validate.place(session),
+            witness=validate.place(session, os),
             passphrases=unlock.passphrases(session, os.luks),
             memory_mib=unlock.memory_mib(os.luks),
             firmware=os.firmware,
@@ -109,7 +110,7 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
 
 def _unplanned(session: GuestSession, os: GuestOs, fixes: Sequence[Fix]) -> tuple[Finding, ...]:
     """The first check of a result: planning the repairs again must find nothing to do."""
-    return tuple(_left_to_do(planned) for planned in plan_fixes(fixes, session, os).changes)
+    return tuple(_left_to_do(planned) for planned in unsettled(plan_fixes(fixes, session, os)).changes)
 
 
 def _left_to_do(planned: PlannedChange) -> Finding:

@@ -16,8 +16,10 @@ from vmdk2kvm.model.changes import (
     PlannedChange,
     Rebuild,
     RebuildKind,
+    Relabel,
     RemoveFile,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.guest_os import InitramfsTool
@@ -47,7 +49,16 @@ changes: st.SearchStrategy[Change] = st.one_of(
         after_bytes=st.integers(0, 1 << 40),
         after_sha256=texts,
     ),
-    st.builds(RunCommand, argv=word_tuples, done_when=texts, may_write=word_tuples),
+    st.builds(SetLabel, path=texts, label=texts),
+    st.builds(
+        RunCommand,
+        argv=word_tuples,
+        done_when=st.none() | texts,
+        may_write=word_tuples,
+        gone=word_tuples,
+        optional=st.booleans(),
+    ),
+    st.builds(Relabel, path=texts, unlabelled=word_tuples),
     st.builds(
         Rebuild,
         what=st.sampled_from(RebuildKind),

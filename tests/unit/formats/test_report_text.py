@@ -276,8 +276,10 @@ append 2 KiB of drivers to "/boot/initrd" for kernel "6.1"
   + "conf/modules" (sha256 c0)
   + "x\x1b[31m|`<b>*_\n# y\u202e\xff" (sha256 f1)
   must hold virtio_blk
+label "x\x1b[31m|`<b>*_\n# y\u202e\xff" "x\x1b[31m|`<b>*_\n# y\u202e\xff"
 run sh -c 'x\x1b[31m|`<b>*_\n# y\u202e\xff'
   done when "/done" exists; may write below "/var/lib"
+label what programs made by "x\x1b[31m|`<b>*_\n# y\u202e\xff"
 rebuild initramfs "/boot/initrd" for kernel "6.1" with dracut
   must hold ext4, virtio_blk
 """
