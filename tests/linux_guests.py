@@ -146,7 +146,7 @@ def run_program(guest: MemoryGuest, argv: tuple[str, ...], env: dict[str, str]) 
             return _dracut(guest, path, version, names.split())
         case ("dracut", "--force", path, version):
             return _dracut(guest, path, version, [])
-        case ("mkinitcpio", *options, "-S", "autodetect", "-k", version, "-g", path):
+        case ("mkinitcpio", *options, "-S", "autodetect,kms", "-k", version, "-g", path):
             return _mkinitcpio(guest, path, version, options)
         case ("mkinitfs", "-o", path, version):
             return _mkinitfs(guest, path, version)

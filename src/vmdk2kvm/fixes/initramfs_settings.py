@@ -46,6 +46,7 @@ _POLICY_FILES = (
 _POLICY = re.compile(r"^[ \t]*MODULES=[\"']?(\w+)", re.MULTILINE)
 _COMPRESSED = re.compile(r"\.ko(\.\w+)?$")
 _MOST_TO_DEP = 3  # an image of all drivers is about three times one for a single machine
+_WHOLE_TO_AUTODETECT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +91,9 @@ def arguments(guest: GuestReader, tool: InitramfsTool, image: Wanted) -> tuple[s
 
 def growth(guest: GuestReader, tool: InitramfsTool) -> int:
     """How many times as large as the old image the new one may be."""
-    chose_by_machine = tool is InitramfsTool.MKINITCPIO or (
-        tool is InitramfsTool.INITRAMFS_TOOLS and _policy(guest) == "dep"
-    )
-    return _MOST_TO_DEP if chose_by_machine else 1
+    if tool is InitramfsTool.MKINITCPIO:
+        return _WHOLE_TO_AUTODETECT
+    return _MOST_TO_DEP if tool is InitramfsTool.INITRAMFS_TOOLS and _policy(guest) == "dep" else 1
 
 
 # the tools

@@ -51,8 +51,10 @@ def _dracut(rebuild: Rebuild, anew: bool) -> Recipe:
 
 def _mkinitcpio(rebuild: Rebuild, anew: bool) -> Recipe:
     del anew
-    # the hook "autodetect" would leave out all that the appliance has not, which is not the guest's machine
-    argv = ("mkinitcpio", *rebuild.arguments, "-S", "autodetect", "-k", rebuild.kernel, "-g", rebuild.path)
+    # The hook "autodetect" would leave out all that the appliance has not, which is not the guest's
+    # machine; without it, "kms" would take the firmware of every graphics card in.
+    skipped = ("-S", "autodetect,kms")
+    argv = ("mkinitcpio", *rebuild.arguments, *skipped, "-k", rebuild.kernel, "-g", rebuild.path)
     return Recipe(argv=argv, may_write=(rebuild.path, "/var/tmp/", *_TEMPORARY))
 
 

@@ -136,7 +136,7 @@ def test_a_tool_that_looks_at_the_machine_makes_small_images() -> None:
     dep = MemoryGuest({"/etc/initramfs-tools/initramfs.conf": "MODULES=dep\n"})
     assert growth(dep, InitramfsTool.INITRAMFS_TOOLS) == 3
     assert growth(MemoryGuest({}), InitramfsTool.INITRAMFS_TOOLS) == 1
-    assert growth(dep, InitramfsTool.MKINITCPIO) == 3
+    assert growth(dep, InitramfsTool.MKINITCPIO) == 4
     assert growth(dep, InitramfsTool.DRACUT) == 1
 
 
@@ -145,7 +145,7 @@ def test_a_tool_that_looks_at_the_machine_makes_small_images() -> None:
     [
         (InitramfsTool.INITRAMFS_TOOLS, ("update-initramfs", "-u", "-k", "6.1")),
         (InitramfsTool.DRACUT, ("dracut", "--force", "A", "/boot/i", "6.1")),
-        (InitramfsTool.MKINITCPIO, ("mkinitcpio", "A", "-S", "autodetect", "-k", "6.1", "-g", "/boot/i")),
+        (InitramfsTool.MKINITCPIO, ("mkinitcpio", "A", "-S", "autodetect,kms", "-k", "6.1", "-g", "/boot/i")),
         (InitramfsTool.MKINITFS, ("mkinitfs", "A", "-o", "/boot/i", "6.1")),
         (InitramfsTool.MKINITRD, ("mkinitrd", "-B", "A", "-b", "/boot", "-i", "i")),
     ],

@@ -131,6 +131,12 @@ def test_the_new_indexes_hold_old_and_new(binary: bool, text: bool) -> None:
     assert made[f"{FOLDER}/modules.alias"].endswith(b"alias virtio:d*-[0-9] virtio_blk\n")
 
 
+def test_an_alias_index_that_no_modprobe_reads_counts_as_none() -> None:
+    old = built_by(InitramfsTool.DRACUT, text=False, more={f"{FOLDER}/modules.alias.bin": OLDER})
+    made = indexes(scanned(old), FOLDER, ADDITION)
+    assert made[f"{FOLDER}/modules.alias"] == b"alias virtio:d*-[0-9] virtio_blk\n"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
