@@ -20,6 +20,7 @@ _PROMPT = re.compile(
 )
 _CURSORS = "?_\u2588"
 _PAUSE_S = 1.0  # who asks switches the terminal's echo off only after the question
+_WRAPPED_COLUMNS = 78  # of 80: a blank at the end is not seen
 _NEAR_LINES = 4  # the kernel may say something below a question
 _MOST_OF_ONE = 6
 _MOST = 24
@@ -173,9 +174,18 @@ def _is_picture(screen: str) -> bool:
 def _on_screen(screen: str) -> str | None:
     """The question and the two lines above it, which tell it from the same one asked again."""
     lines = [line for line in screen.split("\n") if line.strip()]
-    near = range(max(0, len(lines) - _NEAR_LINES), len(lines))
-    at = max((index for index in near if question_in(lines[index])), default=None)
-    return None if at is None else "\n".join(lines[max(0, at - 2) : at + 1]).rstrip(_CURSORS + " \t")
+    for at in reversed(range(max(0, len(lines) - _NEAR_LINES), len(lines))):
+        for question in (lines[at], _unwrapped(lines, at)):
+            if question_in(question):
+                shown = [*lines[max(0, at - 2) : at], question]
+                return "\n".join(shown).rstrip(_CURSORS + " \t")
+    return None
+
+
+def _unwrapped(lines: list[str], at: int) -> str:
+    """A long question goes on in the next line; its text names the volume."""
+    goes_on = len(lines[at]) >= _WRAPPED_COLUMNS and at + 1 < len(lines)
+    return lines[at] + lines[at + 1] if goes_on else lines[at]
 
 
 def _is_meant(one: Passphrase, question: str) -> bool:

@@ -233,3 +233,21 @@ def test_pictures_are_no_question_where_there_is_a_voice_or_a_root() -> None:
         assert one.look(float(now_s), PICTURE) is None
     assert [one.look(500.0 + now_s, PICTURE, alive=True) for now_s in range(0, 500, 2)] == [None] * 250
     assert typist().look(500.0, PICTURE) is None
+
+
+LONG = f"Please enter passphrase for disk QEMU_HARDDISK (luks-{ROOT.names[1]}): (press TAB for no echo) "
+
+
+@pytest.mark.parametrize("columns", [79, 80, 81, 100, 128])
+def test_a_question_that_goes_on_in_the_next_line(columns: int) -> None:
+    one = typist(DATA, ROOT)
+    screen = f"Starting...\n{LONG[:columns].rstrip()}\n{LONG[columns:].rstrip()}"
+    assert one.look(2.0, screen) is None
+    assert one.look(4.0, screen) == keyboard(ROOT.secret)
+    assert one.look(6.0, f"{screen}_") is None
+
+
+def test_lines_that_only_stand_below_each_other_are_no_question() -> None:
+    one = typist(ROOT)
+    screen = "Enter passphrase to go on is what it may say\nname: "
+    assert [one.look(float(now_s), screen) for now_s in range(10)] == [None] * 10
