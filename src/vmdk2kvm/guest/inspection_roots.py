@@ -60,10 +60,11 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
     """
     roots: list[Root] = []
     broken: list[GuestError] = []
+    has_open_volumes = any(device.luks_uuid for device in devices)
     for device in devices:
         if device.content in ROOT_TYPES:
             try:
-                roots += _roots_on(session, device)
+                roots += _roots_on(session, device, names=has_open_volumes)
             except GuestError as error:
                 broken.append(error)
             session.unmount_all()
@@ -72,7 +73,8 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
     return _choose(roots, devices)
 
 
-def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
+def _roots_on(session: GuestSession, device: BlockDevice, *, names: bool) -> list[Root]:
+    """`names`: with what each system calls its encrypted volumes."""
     if device.content != "btrfs":
         session.mount(device.device, "/", read_only=True)
         found = Root(
@@ -90,7 +92,7 @@ def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
             subvolume=path,
             is_default=path == subvolumes.default,
             fstab=_fstab(session, f"/{path}" if path else ""),
-            crypt_names=read_names(session, f"/{path}" if path else ""),
+            crypt_names=read_names(session, f"/{path}" if path else "") if names else (),
             arrays=read_arrays(session, f"/{path}" if path else ""),
         )
         for path in ("", *subvolumes.paths[:_MAX_SUBVOLUMES])
