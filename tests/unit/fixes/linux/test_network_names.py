@@ -111,6 +111,35 @@ def test_the_boot_test_has_the_machines_cards_or_those_the_guest_insists_on() ->
     assert cards_to_test(insists, os) == ((), (A,))
 
 
+def ids(guest: MemoryGuest, *nics: Nic) -> list[str]:
+    plan = engine.plan((NETWORK_NAMES_FIX,), guest, replace(guest_os(guest), nics=nics))
+    return [*(item.change.kind for item in plan.changes), *(finding.id for finding in plan.findings)]
+
+
+def test_the_leases_of_networkmanagers_own_client_tell_cards_apart() -> None:
+    guest = guest_with("auto ens192 ens224\niface ens192 inet dhcp\niface ens224 inet dhcp\n")
+    assert ids(guest, Nic(mac=A), Nic(mac=B)) == ["network-unknown-card"] * 2
+    guest.make_folder("/var/lib/NetworkManager")
+    lease = "/var/lib/NetworkManager/internal-2e2b7a04-5c0c-3d3e-9a3c-1c6c6f5b4a01-ens224.lease"
+    guest.write_bytes(lease, f"CLIENTID=01{A.replace(':', '')}\n".encode())
+    assert ids(guest, Nic(mac=A), Nic(mac=B)) == ["write-file"] * 2
+
+
+def test_without_udev_only_the_kernels_names_come_by_themselves() -> None:
+    interfaces = "auto {0}\niface {0} inet dhcp\n"
+    for name, expected in (("eth0", []), ("lan0", ["network-name-not-tied"])):
+        guest = MemoryGuest({"/sbin/ifup": "", INTERFACES: interfaces.format(name)})
+        assert ids(guest, Nic(mac=A)) == expected
+
+
+def test_what_stands_where_ours_belongs_is_left_alone() -> None:
+    guest = guest_with("auto ens192\niface ens192 inet dhcp\n")
+    guest.make_folder("/etc/systemd/network")
+    guest.make_symlink(LINK, "/dev/null")
+    guest.make_folder("/etc/udev/rules.d/70-persistent-net.rules")
+    assert ids(guest, Nic(mac=A)) == ["file-left-unread", "file-left-unread"]
+
+
 _WORDS = st.sampled_from(["ens192", "ens224", "eth0", "bond0", "ens192.7", "eth0:1", "lan", "en*", "lo"])
 _STANZAS = st.lists(
     st.tuples(
