@@ -11,6 +11,7 @@ from vmdk2kvm.fixes.guest_cards import cards_to_test
 from vmdk2kvm.formats import plain
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest import unlock
+from vmdk2kvm.guest.inspection_boot import detect_firmware
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.changes import PlannedChange
 from vmdk2kvm.model.disk import OutputFormat, TargetDisk
@@ -83,16 +84,7 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
         try:
             os = assemble.look_into(run, session).os
         except (NoOperatingSystem, GuestRefused) as error:
-            unknown = isinstance(error, NoOperatingSystem)
-            found = unlock.volumes(session, session.block_devices())
-            return Placed(
-                witness=False,
-                macs=tuple(nic.mac for nic in run.nics),
-                passphrases=unlock.passphrases(session, found),
-                memory_mib=unlock.memory_mib(found),
-                bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
-                without_witness=error.message.rstrip("."),
-            )
+            return _unseen(run, session, error)
         left = _unplanned(session, os, fixes)
         interfaces, macs = cards_to_test(session, os)
         return Placed(
@@ -106,6 +98,23 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
             interfaces=interfaces,
             findings=(*left, *(() if run.settings.boot_bus else emulated_hardware(os))),
         )
+
+
+def _unseen(run: Context, session: GuestSession, error: NoOperatingSystem | GuestRefused) -> Placed:
+    """What the disks tell by themselves."""
+    session.unmount_all()
+    devices = session.block_devices()
+    found = unlock.volumes(session, devices)
+    unknown = isinstance(error, NoOperatingSystem)
+    return Placed(
+        witness=False,
+        firmware=detect_firmware(session, devices, ()),
+        macs=tuple(nic.mac for nic in run.nics),
+        passphrases=unlock.passphrases(session, found),
+        memory_mib=unlock.memory_mib(found),
+        bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
+        without_witness=error.message.rstrip("."),
+    )
 
 
 def _unplanned(session: GuestSession, os: GuestOs, fixes: Sequence[Fix]) -> tuple[Finding, ...]:
