@@ -22,6 +22,7 @@ from vmdk2kvm.model.changes import (
     PlannedChange,
     Rebuild,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     SetLabel,
     WriteFile,
@@ -76,11 +77,13 @@ class Journal:
     def strike(self, guest: GuestWriter, change: Opaque, wrote: tuple[str, ...]) -> None:
         """Record that an opaque change is done and what it wrote."""
         self.owed.remove(_owed(change))
-        self.ran.append({"kind": change.kind, "what": _owed(change), "wrote": list(wrote)})
+        gone = change.gone if isinstance(change, RunCommand) else ()
+        touched = sorted({*wrote, *gone})
+        self.ran.append({"kind": change.kind, "what": _owed(change), "wrote": touched})
         for rebuild in self.rebuilds:
             if isinstance(change, Rebuild) and rebuild["path"] == change.path:
                 rebuild["after"] = hash_of(guest, rebuild["image"])
-        for path in self.entries.keys() & wrote:  # a program changed what an edit had left
+        for path in self.entries.keys() & touched:  # a program changed what an edit had left
             self.entries[path] |= _standing(guest, path)
         self.write(guest)
 
@@ -109,7 +112,8 @@ def _begin_change(guest: GuestWriter, journal: Journal, item: PlannedChange) -> 
             kept = backup_path(journal.plan, image)
             journal.rebuilds.append({"path": change.path, "image": image, "backup": kept, "after": None})
         return
-    path = _real(guest, change)
+    # what an edit before this one takes away is still there now
+    path = change.path if change.path in journal.entries else _real(guest, change)
     journal.made_folders.update(dict.fromkeys(_missing(guest, parent(path))))
     entry = journal.entries.get(path) or _entry(guest, journal.plan, path, change)
     journal.entries[path] = entry | {"kind": change.kind} | _after(change)
@@ -118,8 +122,9 @@ def _begin_change(guest: GuestWriter, journal: Journal, item: PlannedChange) -> 
 def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str, Any]:
     """A path as it is before the first change to it; a file is copied into the backup."""
     entry: dict[str, Any] = {"path": path, "before": None, "backup": None}
-    if isinstance(change, MakeSymlink):
-        return entry | {"before": change.before}
+    if isinstance(change, MakeSymlink | RemoveLink):
+        label = None if change.before is None else guest.label(path)
+        return entry | {"before": change.before} | ({"label": label} if label else {})
     if isinstance(change, CopyWithin) or (isinstance(change, WriteFile) and change.before is None):
         return entry
     assert not isinstance(change, SetLabel)
@@ -143,9 +148,9 @@ def _real(guest: GuestWriter, change: Exact) -> str:
         return change.path
     try:
         linked = guest.stat(change.path).type is FileType.SYMLINK
+        return guest.realpath(change.path) if linked else change.path
     except FileNotFoundError:
         return change.path
-    return guest.realpath(change.path) if linked else change.path
 
 
 def _missing(guest: GuestReader, folder: str) -> list[str]:
