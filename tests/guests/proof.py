@@ -40,7 +40,7 @@ class Proof:
 def prove(guest: Guest | LinuxGuest) -> Proof:
     """The proof of a guest, from beside it or made now. Raises NotProven."""
     images = disks(guest)
-    kept = images[0].with_name("proof.json")
+    kept = images[0].with_name("proof-in-slots.json")  # the cards sit where VMware has them
     with cache.lock(f"{entry_name(guest)}-proof"):
         if not kept.exists():
             scratch = kept.with_suffix(".part")

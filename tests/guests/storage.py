@@ -9,6 +9,7 @@ from tests.guests.linux_parts import BootPartition, Names, Storage
 PASSPHRASE = "Correct horse-42, battery!"
 # Features that GRUB of Debian 12 or extlinux does not know.
 _EXT4 = "mkfs.ext4 -q -O ^metadata_csum_seed,^orphan_file,^64bit,^metadata_csum"
+_LVM_CONF = 'devices {\n\tglobal_filter = [ "a|^/dev/sd[a-z]+[0-9]*$|", "r|.*|" ]\n}\n'
 ESP_GUID = "2C3F1A5E-7B1D-4C55-9D0A-5E2B6C7D8E9F"
 
 
@@ -98,6 +99,7 @@ def lvm_over_two_disks(names: Names, boot: BootPartition | None) -> Storage:
         ),
         modules=("dm_mod",),
         packages=("lvm2",),
+        files={"/etc/lvm/lvm.conf": _LVM_CONF} if names.sources else {},
     )
 
 
@@ -106,6 +108,7 @@ def mirror(names: Names, boot: BootPartition | None) -> Storage:
     root, array = _uuid(names, "root"), _uuid(names, "array")
     number = 2 if boot else 1
     members = f"${{A}}{number} ${{B}}{number}"
+    looks_at = f"DEVICE /dev/sda{number} /dev/sdb{number}\n" if names.sources else ""
     kind = "type=R" if _is_gpt(boot) else "type=fd, bootable"
     array_uuid = ":".join(array.replace("-", "")[start : start + 8] for start in range(0, 32, 8))
     script = [
@@ -124,7 +127,7 @@ def mirror(names: Names, boot: BootPartition | None) -> Storage:
         modules=("raid1",),
         packages=("mdadm",),
         files={
-            "/etc/mdadm/mdadm.conf": f"HOMEHOST <system>\nMAILADDR root\n\n"
+            "/etc/mdadm/mdadm.conf": f"{looks_at}HOMEHOST <system>\nMAILADDR root\n\n"
             f"ARRAY /dev/md0 metadata=1.2 UUID={array_uuid} name={names.guest}:0\n",
         },
     )
