@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from tests.initramfs_images import image
 from vmdk2kvm.formats.initramfs import describe
 from vmdk2kvm.formats.kernel_modules import parse_dependencies, with_dependencies
-from vmdk2kvm.guest.memory import MemoryGuest
+from vmdk2kvm.guest.memory import Folder, MemoryGuest
 from vmdk2kvm.guest.protocol import CommandResult, GuestReader
 from vmdk2kvm.model.guest_os import (
     DeviceNames,
@@ -153,7 +153,41 @@ def run_program(guest: MemoryGuest, argv: tuple[str, ...], env: dict[str, str]) 
         case ("mkinitrd", "-B", "-k", kernel, "-b", folder, "-i", name):
             return _mkinitrd(guest, f"{folder}/{name}", kernel.partition("-")[2])
         case _:
+            return _remove_tools(guest, argv)
+
+
+def _remove_tools(guest: MemoryGuest, argv: tuple[str, ...]) -> CommandResult:
+    match argv:
+        case ("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--purge", *names):
+            return _dpkg_purge(guest, names)
+        case ("apk", "del", "--no-network", *_) | ("pacman", "-R", *_) | ("sh", "-c", *_):
+            return _remove_daemon(guest)
+        case ("/usr/bin/vmware-uninstall-tools.pl",):
+            guest.remove("/etc/vmware-tools/locations")
+            return _remove_daemon(guest)
+        case _:
             return CommandResult(status=1, output=f"{' '.join(argv)}: refused\n")
+
+
+def _dpkg_purge(guest: MemoryGuest, names: list[str]) -> CommandResult:
+    status = guest.read_text("/var/lib/dpkg/status")
+    stanzas = [s for s in status.split("\n\n") if s.split("\n")[0].removeprefix("Package: ") not in names]
+    guest.write_bytes("/var/lib/dpkg/status", "\n\n".join(stanzas).encode())
+    for path in [path for name in names for path in guest.glob(f"/var/lib/dpkg/info/{name}.list")]:
+        for file in _lines(guest, path):
+            if file in guest.snapshot() and not isinstance(guest.snapshot()[file], Folder):
+                guest.remove(file)
+        guest.remove(path)
+    return CommandResult(status=0, output=f"Purging {' '.join(names)}\n")
+
+
+def _remove_daemon(guest: MemoryGuest) -> CommandResult:
+    """rpm(8), apk(8) and pacman(8) at their work: the daemon is gone, and so is what their lists say."""
+    guest.remove("/usr/bin/vmtoolsd")
+    for path in guest.glob("/lib/apk/db/installed"):
+        stanzas = [s for s in guest.read_text(path).split("\n\n") if "\nP:open-vm-tools" not in f"\n{s}"]
+        guest.write_bytes(path, "\n\n".join(stanzas).encode())
+    return CommandResult(status=0, output="")
 
 
 def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:

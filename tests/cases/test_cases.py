@@ -145,7 +145,9 @@ def _kernel(guest: MemoryGuest, fields: dict[str, Any], version: str) -> Kernel:
 def fixes_of(case: Path, options: dict[str, str]) -> tuple[Fix, ...]:
     mode = FstabMode(options.get("fstab_mode", "stabilize-all"))
     skip = frozenset(fix.name for fix in FIXES) - {case.parent.name, *options.get("with", "").split()}
-    return chosen(FixOptions(fstab_mode=mode, skip=skip))
+    return chosen(
+        FixOptions(fstab_mode=mode, remove_vmware_tools="remove_vmware_tools" in options, skip=skip)
+    )
 
 
 def images(os: GuestOs) -> dict[str, list[str]]:

@@ -15,24 +15,37 @@ from vmdk2kvm.fixes.linux.device_map import DEVICE_MAP_FIX
 from vmdk2kvm.fixes.linux.fstab import fstab_fix
 from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
+from vmdk2kvm.fixes.linux.kdump_target import KDUMP_TARGET_FIX
 from vmdk2kvm.fixes.linux.kernel_cmdline import KERNEL_CMDLINE_FIX
+from vmdk2kvm.fixes.linux.lvm_devices import LVM_DEVICES_FIX
+from vmdk2kvm.fixes.linux.mdadm_conf import MDADM_CONF_FIX
+from vmdk2kvm.fixes.linux.multipath import MULTIPATH_FIX
 from vmdk2kvm.fixes.linux.network_names import NETWORK_NAMES_FIX
 from vmdk2kvm.fixes.linux.selinux_labels import SELINUX_LABELS_FIX
+from vmdk2kvm.fixes.linux.systemd_units import SYSTEMD_UNITS_FIX
 from vmdk2kvm.fixes.linux.uefi_fallback import UEFI_FALLBACK_FIX
+from vmdk2kvm.fixes.linux.vmware_tools import vmware_tools_fix
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FstabMode
 
 FSTAB_FIX = fstab_fix(FstabMode.STABILIZE_ALL)
+VMWARE_TOOLS_FIX = vmware_tools_fix(remove=False)
 
 FIXES: tuple[Fix, ...] = (
     FSTAB_FIX,
     CRYPTTAB_FIX,
+    SYSTEMD_UNITS_FIX,
+    MDADM_CONF_FIX,
+    LVM_DEVICES_FIX,
+    MULTIPATH_FIX,
+    KDUMP_TARGET_FIX,
     KERNEL_CMDLINE_FIX,
     DEVICE_MAP_FIX,
     UEFI_FALLBACK_FIX,
     NETWORK_NAMES_FIX,
     INITRAMFS_RESUME_FIX,
     INITRAMFS_VIRTIO_FIX,
+    VMWARE_TOOLS_FIX,
     SELINUX_LABELS_FIX,
 )
 
@@ -46,6 +59,7 @@ class FixOptions:
     fstab_mode: FstabMode = FstabMode.STABILIZE_ALL
     no_grub: bool = False
     no_regen_initramfs: bool = False
+    remove_vmware_tools: bool = False
     skip: frozenset[str] = frozenset()
 
 
@@ -61,7 +75,11 @@ def chosen(options: FixOptions) -> tuple[Fix, ...]:
 
 
 def _as_asked(fix: Fix, options: FixOptions) -> Fix:
-    return fstab_fix(options.fstab_mode) if fix is FSTAB_FIX else fix
+    if fix is FSTAB_FIX:
+        return fstab_fix(options.fstab_mode)
+    if fix is VMWARE_TOOLS_FIX:
+        return vmware_tools_fix(remove=options.remove_vmware_tools)
+    return fix
 
 
 def _check_name(name: str) -> None:
