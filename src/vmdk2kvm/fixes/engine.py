@@ -31,6 +31,7 @@ from vmdk2kvm.model.changes import (
     Rebuild,
     Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     SetLabel,
     WriteFile,
@@ -221,7 +222,7 @@ def _edit(guest: GuestWriter, change: Change) -> str:
             if change.before is None:
                 guest.make_folder(parent(change.path))
             guest.write_bytes(change.path, change.after, change.mode)
-        case RemoveFile():
+        case RemoveFile() | RemoveLink():
             guest.remove(change.path)
         case MakeSymlink():
             guest.make_folder(parent(change.path))

@@ -22,6 +22,7 @@ from vmdk2kvm.model.changes import (
     CopyWithin,
     MakeSymlink,
     RemoveFile,
+    RemoveLink,
     SetLabel,
     WriteFile,
 )
@@ -60,6 +61,9 @@ class PendingGuest:
                 self._removed.add(place)
             case MakeSymlink():
                 self._links[self._place(change.path)] = change.target
+            case RemoveLink():
+                self._links.pop(self._place(change.path), None)
+                self._removed.add(self._place(change.path))
             case CopyWithin():
                 content, mode = self.read_bytes(change.source), self._mode(change.source)
                 self._files[self._place(change.path)] = (content, mode)
@@ -78,7 +82,7 @@ class PendingGuest:
             match change:
                 case WriteFile() | RemoveFile():
                     return self._content(change.path) == change.before
-                case MakeSymlink():
+                case MakeSymlink() | RemoveLink():
                     return self._link(change.path) == change.before
                 case CopyWithin():
                     return self._is_free(change.path) and self._sha256(change.source) == change.sha256

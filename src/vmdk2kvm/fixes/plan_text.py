@@ -13,6 +13,7 @@ from vmdk2kvm.model.changes import (
     Rebuild,
     Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     SetLabel,
     WriteFile,
@@ -34,9 +35,8 @@ def render_change(change: Change) -> str:
             return unified_diff(change.path, change.before, change.after)
         case RemoveFile():
             return unified_diff(change.path, change.before, None)
-        case MakeSymlink():
-            was = "" if change.before is None else f" (was {change.before})"
-            return visible(f"{change.path} -> {change.target}{was}") + "\n"
+        case MakeSymlink() | RemoveLink():
+            return visible(_link(change)) + "\n"
         case CopyWithin():
             return visible(f"{change.source} copied to {change.path} (sha256 {change.sha256})") + "\n"
         case AppendInitramfs():
@@ -53,6 +53,13 @@ def render_change(change: Change) -> str:
         case Rebuild():
             must_hold = visible(", ".join((*sorted(change.must_hold), *change.must_keep)))
             return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {must_hold}\n"
+
+
+def _link(change: MakeSymlink | RemoveLink) -> str:
+    if isinstance(change, RemoveLink):
+        return f"{change.path} -> {change.before} removed"
+    was = "" if change.before is None else f" (was {change.before})"
+    return f"{change.path} -> {change.target}{was}"
 
 
 def _command(argv: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from vmdk2kvm.model.changes import (
     MakeSymlink,
     Rebuild,
     RemoveFile,
+    RemoveLink,
     SetLabel,
     WriteFile,
 )
@@ -138,7 +139,7 @@ def _sizes(edit: Exact) -> tuple[int, int]:
             return len(edit.before), 0
         case MakeSymlink():
             return 0, len(edit.target)
-        case SetLabel():
+        case SetLabel() | RemoveLink():
             return 0, 0
         case CopyWithin():
             return 0, edit.size_bytes

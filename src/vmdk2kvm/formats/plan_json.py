@@ -23,6 +23,7 @@ from vmdk2kvm.model.changes import (
     RebuildKind,
     Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     SetLabel,
     WriteFile,
@@ -107,13 +108,9 @@ def change_fields(change: Change) -> Fields:
             }
         case RemoveFile():
             return {"kind": change.kind, "path": change.path, "before": _content(change.before)}
-        case MakeSymlink():
-            return {
-                "kind": change.kind,
-                "path": change.path,
-                "before": change.before,
-                "target": change.target,
-            }
+        case MakeSymlink() | RemoveLink():
+            target = {"target": change.target} if isinstance(change, MakeSymlink) else {}
+            return {"kind": change.kind, "path": change.path, "before": change.before, **target}
         case CopyWithin():
             return {
                 "kind": change.kind,
@@ -187,6 +184,10 @@ def _make_symlink(fields: Fields) -> MakeSymlink:
     )
 
 
+def _remove_link(fields: Fields) -> RemoveLink:
+    return RemoveLink(path=_text(fields["path"]), before=_text(fields["before"]))
+
+
 def _copy_within(fields: Fields) -> CopyWithin:
     return CopyWithin(
         path=_text(fields["path"]),
@@ -247,6 +248,7 @@ _PARSERS: dict[str, Callable[[Fields], Change]] = {
     "write-file": _write_file,
     "remove-file": _remove_file,
     "make-symlink": _make_symlink,
+    "remove-link": _remove_link,
     "copy-within": _copy_within,
     "append-initramfs": _append_initramfs,
     "set-label": _set_label,

@@ -15,6 +15,7 @@ from vmdk2kvm.model.changes import (
     Rebuild,
     Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     SetLabel,
     WriteFile,
@@ -42,9 +43,8 @@ def describe(change: Change) -> str:
             return new + unified_diff(change.path, change.before, change.after)
         case RemoveFile():
             return unified_diff(change.path, change.before, None)
-        case MakeSymlink():
-            was = f" (was {_quoted(change.before)})" if change.before is not None else ""
-            return f"link {_quoted(change.path)} -> {_quoted(change.target)}{was}\n"
+        case MakeSymlink() | RemoveLink():
+            return _link(change)
         case CopyWithin():
             size = format_bytes(change.size_bytes)
             return f"copy {_quoted(change.source)} to {_quoted(change.path)} ({size})\n"
@@ -78,6 +78,13 @@ def _run(change: RunCommand) -> str:
     done = " and ".join((*exist, *(f"{_quoted(path)} is gone" for path in change.gone)))
     may_fail = "; may fail" if change.optional else ""
     return f"run {argv}\n  done when {done}; may write below {may_write}{may_fail}\n"
+
+
+def _link(change: MakeSymlink | RemoveLink) -> str:
+    if isinstance(change, RemoveLink):
+        return f"remove the link {_quoted(change.path)} -> {_quoted(change.before)}\n"
+    was = f" (was {_quoted(change.before)})" if change.before is not None else ""
+    return f"link {_quoted(change.path)} -> {_quoted(change.target)}{was}\n"
 
 
 def _append(change: AppendInitramfs) -> str:

@@ -20,7 +20,8 @@ _WAITS = frozenset({"After", "Requires", "BindsTo", "Wants", "Requisite", "PartO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One `key=value`; `span` is where the value is written, None where it goes on over several lines."""
+    """One `key=value`; `span` is where the value is written, None where it goes on over several lines: then
+    `value` is what stands on the first."""
 
     section: str
     key: str
@@ -40,7 +41,7 @@ def settings(text: str) -> Iterator[Setting]:
             yield Setting(
                 section=section,
                 key=found[1],
-                value=content[found.end() :],
+                value=content[found.end() :].rstrip("\\").rstrip() if continues else content[found.end() :],
                 span=None if continues else place,
             )
         elif found is None and content.strip().startswith("["):

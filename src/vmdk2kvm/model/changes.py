@@ -43,6 +43,16 @@ class MakeSymlink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveLink:
+    """`before` is the target of the symbolic link that stands at `path`."""
+
+    path: str
+    before: str
+
+    kind: Literal["remove-link"] = "remove-link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyWithin:
     """A new file at `path`, where nothing stands yet, like the guest's own file `source`."""
 
@@ -142,7 +152,7 @@ class Relabel:
     kind: Literal["relabel"] = "relabel"
 
 
-Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin | AppendInitramfs | SetLabel
+Exact = WriteFile | RemoveFile | MakeSymlink | RemoveLink | CopyWithin | AppendInitramfs | SetLabel
 Opaque = RunCommand | Rebuild | Relabel
 Change = Exact | Opaque
 
