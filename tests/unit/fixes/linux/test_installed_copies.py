@@ -54,6 +54,49 @@ def test_a_partition_at_boot_is_looked_at_once() -> None:
     assert found.initramfs and found.initramfs.path == f"/boot/4f1e/{VERSION}/initrd"
 
 
+SHA = "5f3c9d0e1b2a"
+
+
+def tumbleweed(entry: str) -> MemoryGuest:
+    """Kernels under names of their content, as openSUSE's sdbootutil puts them on the ESP."""
+    files = {
+        f"/boot/efi/opensuse-tumbleweed/{VERSION}/linux-{SHA}": b"MZ",
+        f"/boot/efi/opensuse-tumbleweed/{VERSION}/initrd-{SHA}": image(VMWARE_ONLY),
+        "/boot/efi/ucode.img": b"x",
+        "/boot/efi/loader/entries/a.conf": entry,
+    }
+    return MemoryGuest(files | {f"/lib/modules/{VERSION}/modules.dep": ""})
+
+
+def test_entries_say_which_initramfs_a_kernel_has() -> None:
+    folder = f"/opensuse-tumbleweed/{VERSION}"
+    entry = (
+        f"version {VERSION}\nlinux {folder}/linux-{SHA}\ninitrd /ucode.img\ninitrd {folder}/initrd-{SHA}\n"
+    )
+    for text in (entry, entry.replace(f"version {VERSION}\n", "").replace("/", "\\")):
+        found = read_kernels(tumbleweed(text), {}, ("/boot/efi",))
+        paths = [each.initramfs and each.initramfs.path for each in found]
+        assert paths == ([f"/boot/efi{folder}/initrd-{SHA}"] if "version" in text else [])
+
+
+def test_entries_of_rescue_kernels_and_of_nothing() -> None:
+    for text in (f"version {VERSION}\nlinux /gone\n", f"version {VERSION}\nlinux /0-rescue/linux\n", ""):
+        guest = tumbleweed(text)
+        guest.make_folder("/boot/efi/0-rescue")
+        guest.write_bytes("/boot/efi/0-rescue/linux", b"MZ")
+        assert read_kernels(guest, {}, ("/boot/efi",)) == ()
+
+
+def test_an_entry_for_a_kernel_in_boot_is_no_copy() -> None:
+    entry = f"version {VERSION}\nlinux /vmlinuz-{VERSION}\ninitrd /initrd.img-{VERSION}\n"
+    files = {
+        f"/boot/vmlinuz-{VERSION}": b"MZ",
+        "/boot/loader/entries/a.conf": entry,
+        "/boot/loader/entries/b.conf": entry.replace("/vmlinuz", "/boot/vmlinuz"),
+    }
+    assert len(read_kernels(debian(files), {}, ("/boot",))) == 1
+
+
 def test_the_copy_follows_its_original() -> None:
     guest = systemd_boot()
     os = inspected(guest)
