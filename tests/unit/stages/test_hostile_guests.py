@@ -257,6 +257,19 @@ def test_a_zip_bomb_as_initramfs() -> None:
     assert "initramfs-without-virtio" in found.ids
 
 
+LARGE: dict[str, Callable[[], dict[str, Content]]] = {
+    "ten megabytes": lambda: {"/etc/fstab": TEN_MEGABYTES["by-path names"]},
+    "one megabyte": lambda: {"/etc/fstab": "UUID=1 / ext4\n" + ONE_MEGABYTE["by-path names"]},
+    "arguments": lambda: {MENU: f"linux /vmlinuz {ARGUMENTS['others']}\ninitrd /i\n"},
+    "a bomb": lambda: {INITRAMFS: bomb(GIB)},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_little_memory_is_needed(name: str) -> None:
+    seen_in_little_memory(files(**LARGE[name]()))
+
+
 NESTED: dict[str, Callable[[], bytes]] = {
     "a million members": lambda: image([f"m{n}" for n in range(400_000)]),
     "an endless name": lambda: (
