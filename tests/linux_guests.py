@@ -58,6 +58,10 @@ CRITICAL = frozenset(
 )
 
 
+COPIED_SETTINGS = (
+    *("/etc/lvm/lvm.conf", "/etc/lvm/devices/system.devices"),
+    *("/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"),
+)
 CRYPTROOT_HOOK = "/usr/share/initramfs-tools/hooks/cryptroot"
 
 
@@ -160,6 +164,11 @@ def _remove_tools(guest: MemoryGuest, argv: tuple[str, ...]) -> CommandResult:
     match argv:
         case ("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--purge", *names):
             return _dpkg_purge(guest, names)
+        case ("sh", "-c", command, "sh", *files) if command.endswith('"$@" && rm -f "$@"'):
+            for path in files:
+                guest.remove(path)
+            _write(guest, "/usr/sbin/qemu-ga", b"")
+            return CommandResult(status=0, output="")
         case ("apk", "del", "--no-network", *_) | ("pacman", "-R", *_) | ("sh", "-c", *_):
             return _remove_daemon(guest)
         case ("/usr/bin/vmware-uninstall-tools.pl",):
@@ -199,7 +208,7 @@ def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:
     }
     if guest.exists(CRYPTROOT_HOOK) and guest.exists("/etc/crypttab"):  # of cryptsetup-initramfs
         baked["cryptroot/crypttab"] = guest.read_bytes("/etc/crypttab")
-    _write(guest, image_path(version), image(_closed(guest, version, names), baked))
+    _write(guest, image_path(version), image(_closed(guest, version, names), baked | _copied(guest)))
     _write(guest, f"/var/lib/initramfs-tools/{version}", b"sum\n")
     return CommandResult(status=0, output=f"update-initramfs: Generating {image_path(version)}\n")
 
@@ -215,7 +224,7 @@ def _dracut(guest: MemoryGuest, path: str, version: str, added: list[str]) -> Co
         for words in re.findall(r'install_items\+="([^"]*)"', text):
             items |= {item.lstrip("/"): guest.read_bytes(item) for item in words.split()}
     held = [name for name in _closed(guest, version, names) if name not in omitted]
-    _write(guest, path, image(held, items, compression="gzip"))
+    _write(guest, path, image(held, items | _copied(guest), compression="gzip"))
     return CommandResult(status=0, output="")
 
 
@@ -268,6 +277,11 @@ def _mkinitrd(guest: MemoryGuest, path: str, version: str) -> CommandResult:
         return CommandResult(status=1, output="Cannot determine dependencies of module\n")
     _write(guest, path, image(_closed(guest, version, names), compression="gzip"))
     return CommandResult(status=0, output="")
+
+
+def _copied(guest: MemoryGuest) -> dict[str, bytes]:
+    """Settings of md and LVM, which the tools take over as they are."""
+    return {path.lstrip("/"): guest.read_bytes(path) for path in COPIED_SETTINGS if guest.exists(path)}
 
 
 def _policy(guest: MemoryGuest) -> str:

@@ -51,11 +51,15 @@ _WHOLE_TO_AUTODETECT = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An image to build, and the modules to ask its tool for; `names` may be empty."""
+    """An image to build, and the modules to ask its tool for; `names` may be empty.
+
+    `kept` are drivers that the old image has: a tool that looks at the machine it runs on would drop them.
+    """
 
     kernel: Kernel
     path: str
     names: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def settings(
@@ -78,8 +82,8 @@ def settings(
 def arguments(guest: GuestReader, tool: InitramfsTool, image: Wanted) -> tuple[str, ...]:
     """What the tool is told on its command line, beside the kernel and the image."""
     match tool:
-        case InitramfsTool.DRACUT if image.names:
-            return ("--add-drivers", " ".join(image.names))
+        case InitramfsTool.DRACUT if image.names or image.kept:
+            return ("--add-drivers", " ".join(image.names or image.kept))
         case InitramfsTool.MKINITCPIO:
             config = _config_of(guest, image.path)
             return ("-c", config) if config else ()

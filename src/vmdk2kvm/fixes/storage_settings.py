@@ -19,6 +19,10 @@ LVM_DEVICES = "/etc/lvm/devices/system.devices"
 LVM_CONFIGURATIONS = ("/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf")
 MDADM_CONFIGURATIONS = ("/etc/mdadm.conf", "/etc/mdadm/mdadm.conf")
 
+_RAID_MODULES = {
+    **{level: "raid456" for level in ("raid4", "raid5", "raid6")},
+    **{level: level for level in ("raid0", "raid1", "raid10", "linear")},
+}
 _MEMBER = "linux_raid_member"
 _VOLUME = "LVM2_member"
 _VMWARE_IDS = ("naa.6000c29", "6000c29", "t10.ATA_____VMware", "t10.ATA     VMware", "nvme.15ad-")
@@ -48,9 +52,18 @@ def hides_volumes(os: GuestOs, text: str) -> bool:
     )
 
 
+def modules_below(os: GuestOs) -> frozenset[str]:
+    """The kernel's modules for what the guest's file systems lie on."""
+    arrays = {_RAID_MODULES[array.level] for array in os.raids if array.level in _RAID_MODULES}
+    return frozenset(arrays) | (frozenset({"dm_mod"}) if os.lvm else frozenset())
+
+
 def holds_stale_settings(guest: GuestReader, os: GuestOs, image: Initramfs) -> bool:
     """Whether a new image would hold a right copy of a setting where this one holds a wrong one."""
     files = dict(image.files)
+    listed = LVM_DEVICES.lstrip("/") in files
+    if listed and not guest.exists(LVM_DEVICES):  # the image hides what the system itself does not
+        return True
     return any(
         copy.would_harm(os, files.get(copy.in_image, b"").decode(TEXT_ENCODING, TEXT_ERRORS))
         and not copy.would_harm(os, _text(guest, copy.path))
@@ -81,6 +94,7 @@ _COPIES = (
     *(_Copy(path=path, would_harm=_filters_out) for path in LVM_CONFIGURATIONS),
     _Copy(path=LVM_DEVICES, would_harm=hides_volumes),
 )
+COPIED = frozenset(copy.in_image for copy in _COPIES)
 
 
 def _array_of(os: GuestOs, members: tuple[str, ...]) -> str | None:

@@ -17,6 +17,7 @@ from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text
 from vmdk2kvm.fixes.initramfs_settings import WANTED, Wanted, arguments, growth, settings
 from vmdk2kvm.fixes.interface_naming import lacks_link_files
 from vmdk2kvm.fixes.rebuild import REBUILDERS
+from vmdk2kvm.fixes.storage_settings import COPIED, holds_stale_settings, modules_below
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.initramfs_appendix import NoAppendix
@@ -44,7 +45,6 @@ _BAKED_FROM = (
     "/etc/dracut.conf.d/*",
     "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
-    "/etc/lvm/devices/system.devices",
     "/etc/modules-load.d/*",
 )
 _UNLOCKING = frozenset({"dm_crypt", "xts"})
@@ -71,17 +71,18 @@ class _Image:
         present = _as_modules(self.kernel, frozenset(WANTED))
         to_add = present - self.image.modules if self.lacking else frozenset()
         names = tuple(name for name in WANTED if name in to_add)
-        return Wanted(kernel=self.kernel, path=self.image.path, names=names)
+        kept = tuple(name for name in WANTED if name in self.must_hold & BOOT_CRITICAL)
+        return Wanted(kernel=self.kernel, path=self.image.path, names=names, kept=kept)
 
 
 def plan(guest: GuestReader, os: GuestOs) -> Planned:
     images: list[_Image] = []
     for index, kernel in enumerate(k for k in os.kernels if not _is_special(k.version)):
-        found = _examine(guest, kernel, newest=index == 0)
+        found = _examine(guest, os, kernel, newest=index == 0)
         if isinstance(found, Finding):
             yield found
         elif found is not None:
-            images.append(_with_unlocking(os, found))
+            images.append(_with_stack(os, found))
     tool = os.initramfs_tool
     if images and tool is not None and _has_recipe(os):
         times = growth(guest, tool)  # asked of the guest as it is before the settings
@@ -104,7 +105,7 @@ INITRAMFS_VIRTIO_FIX = Fix(
 # judging one kernel
 
 
-def _examine(guest: GuestReader, kernel: Kernel, *, newest: bool) -> _Image | Finding | None:
+def _examine(guest: GuestReader, os: GuestOs, kernel: Kernel, *, newest: bool) -> _Image | Finding | None:
     """What to do for one kernel: rebuild, tell the operator, or nothing."""
     present = kernel.available | kernel.builtin
     if "virtio_pci" not in present or not DISK_DRIVERS & present:
@@ -116,19 +117,19 @@ def _examine(guest: GuestReader, kernel: Kernel, *, newest: bool) -> _Image | Fi
         return _lacks(kernel, "it has no initramfs", _MAKE_IMAGE, level) if critical else None
     lacking = critical - image.modules
     stale_names = _holds_stale_names(guest, image) or lacks_link_files(guest, image)
+    stale_names = stale_names or holds_stale_settings(guest, os, image)
     if not lacking and image.error is None and not stale_names:
         return None
     return _Image(kernel=kernel, image=image, must_hold=critical, lacking=lacking, stale_names=stale_names)
 
 
-def _with_unlocking(os: GuestOs, found: _Image) -> _Image:
-    """What the image opens encrypted volumes with has to be in the new one too: the guest's tool looks for
-    them in the machine it runs on."""
+def _with_stack(os: GuestOs, found: _Image) -> _Image:
+    """What the image starts arrays and opens encrypted volumes with has to be in the new one too: the
+    guest's tool looks for them in the machine it runs on."""
     files = dict(found.image.files)
     must_keep = tuple(path for path in _UNLOCKING_FILES if files.get(path, b"").strip())
-    if not must_keep and not os.luks:
-        return found
-    needed = _as_modules(found.kernel, _UNLOCKING & found.image.modules)
+    below = modules_below(os) | (_UNLOCKING if must_keep or os.luks else frozenset())
+    needed = _as_modules(found.kernel, below & found.image.modules)
     return replace(found, must_hold=found.must_hold | needed, must_keep=must_keep)
 
 
@@ -170,7 +171,8 @@ def _holds_stale_names(guest: GuestReader, image: Initramfs) -> bool:
     configured = _content(guest, RESUME_FILE)
     if resume is not None and configured is not None and resume != configured:
         return True
-    baked = {word for content in files.values() for word in _hostile_words(content)}
+    settings_apart = (content for path, content in files.items() if path not in COPIED)
+    baked = {word for content in settings_apart for word in _hostile_words(content)}
     return bool(baked) and not baked <= _still_configured(guest)
 
 
@@ -195,10 +197,10 @@ def _content(guest: GuestReader, path: str) -> bytes | None:
 
 
 def _original(os: GuestOs, image: _Image) -> str | None:
-    """What kernel-install copied the image from: the tool writes there, never to the copy's place."""
+    """What the image was copied from for the boot loader: the tool writes there, not to the copy's place."""
     twins = (k.initramfs for k in os.kernels if k.version == image.kernel.version and k.initramfs)
     first = next(twins, image.image)
-    return first.path if first.path != image.image.path and image.kernel.image.endswith("/linux") else None
+    return first.path if first.path != image.image.path else None
 
 
 def _rebuild(
