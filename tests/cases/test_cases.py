@@ -35,7 +35,7 @@ from vmdk2kvm.formats.boot_files import Language, arguments
 from vmdk2kvm.formats.grubenv import ARGUMENT_VARIABLES
 from vmdk2kvm.guest.inspection_boot import find_boot_loaders
 from vmdk2kvm.guest.memory import File, Folder, Link, MemoryGuest, Node
-from vmdk2kvm.model.choices import FstabMode
+from vmdk2kvm.model.choices import CloudDatasource, FstabMode, PackageFile
 from vmdk2kvm.model.guest_os import (
     BootLoader,
     BootLoaderKind,
@@ -145,8 +145,16 @@ def _kernel(guest: MemoryGuest, fields: dict[str, Any], version: str) -> Kernel:
 def fixes_of(case: Path, options: dict[str, str]) -> tuple[Fix, ...]:
     mode = FstabMode(options.get("fstab_mode", "stabilize-all"))
     skip = frozenset(fix.name for fix in FIXES) - {case.parent.name, *options.get("with", "").split()}
+    pinned, package = options.get("cloud_init_datasource"), options.get("guest_agent_package")
     return chosen(
-        FixOptions(fstab_mode=mode, remove_vmware_tools="remove_vmware_tools" in options, skip=skip)
+        FixOptions(
+            fstab_mode=mode,
+            remove_vmware_tools="remove_vmware_tools" in options,
+            cloud_init_datasource=CloudDatasource(pinned) if pinned else None,
+            install_guest_agent="install_guest_agent" in options,
+            guest_agent_packages=(PackageFile(name=package, content=b"!<arch>\n\0"),) if package else (),
+            skip=skip,
+        )
     )
 
 

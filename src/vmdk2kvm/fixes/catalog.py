@@ -10,9 +10,11 @@ from difflib import get_close_matches
 
 from vmdk2kvm.errors import UsageError
 from vmdk2kvm.fixes.fix import Fix
+from vmdk2kvm.fixes.linux.cloud_init import cloud_init_fix
 from vmdk2kvm.fixes.linux.crypttab import CRYPTTAB_FIX
 from vmdk2kvm.fixes.linux.device_map import DEVICE_MAP_FIX
 from vmdk2kvm.fixes.linux.fstab import fstab_fix
+from vmdk2kvm.fixes.linux.guest_agent import guest_agent_fix
 from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.fixes.linux.initramfs_resume import INITRAMFS_RESUME_FIX
 from vmdk2kvm.fixes.linux.kdump_target import KDUMP_TARGET_FIX
@@ -26,10 +28,12 @@ from vmdk2kvm.fixes.linux.systemd_units import SYSTEMD_UNITS_FIX
 from vmdk2kvm.fixes.linux.uefi_fallback import UEFI_FALLBACK_FIX
 from vmdk2kvm.fixes.linux.vmware_tools import vmware_tools_fix
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.model.choices import FstabMode
+from vmdk2kvm.model.choices import CloudDatasource, FstabMode, PackageFile
 
 FSTAB_FIX = fstab_fix(FstabMode.STABILIZE_ALL)
+CLOUD_INIT_FIX = cloud_init_fix(None)
 VMWARE_TOOLS_FIX = vmware_tools_fix(remove=False)
+GUEST_AGENT_FIX = guest_agent_fix(install=False, packages=())
 
 FIXES: tuple[Fix, ...] = (
     FSTAB_FIX,
@@ -45,7 +49,9 @@ FIXES: tuple[Fix, ...] = (
     NETWORK_NAMES_FIX,
     INITRAMFS_RESUME_FIX,
     INITRAMFS_VIRTIO_FIX,
+    CLOUD_INIT_FIX,
     VMWARE_TOOLS_FIX,
+    GUEST_AGENT_FIX,
     SELINUX_LABELS_FIX,
 )
 
@@ -60,6 +66,9 @@ class FixOptions:
     no_grub: bool = False
     no_regen_initramfs: bool = False
     remove_vmware_tools: bool = False
+    cloud_init_datasource: CloudDatasource | None = None
+    install_guest_agent: bool = False
+    guest_agent_packages: tuple[PackageFile, ...] = ()
     skip: frozenset[str] = frozenset()
 
 
@@ -79,6 +88,10 @@ def _as_asked(fix: Fix, options: FixOptions) -> Fix:
         return fstab_fix(options.fstab_mode)
     if fix is VMWARE_TOOLS_FIX:
         return vmware_tools_fix(remove=options.remove_vmware_tools)
+    if fix is CLOUD_INIT_FIX:
+        return cloud_init_fix(options.cloud_init_datasource)
+    if fix is GUEST_AGENT_FIX:
+        return guest_agent_fix(install=options.install_guest_agent, packages=options.guest_agent_packages)
     return fix
 
 

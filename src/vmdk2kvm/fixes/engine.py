@@ -7,6 +7,7 @@ a repaired guest has nothing left to repair.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 
 from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan, Vmdk2KvmError
 from vmdk2kvm.fixes.appendix import built_as_planned
@@ -188,7 +189,7 @@ def _merged(first: PlannedChange, other: Rebuild) -> PlannedChange:
 def _may_write(change: Change) -> tuple[str, ...]:
     if isinstance(change, Rebuild):
         return recipe(change).may_write
-    return change.may_write if isinstance(change, RunCommand) else ()
+    return (*change.may_write, *change.may_remove) if isinstance(change, RunCommand) else ()
 
 
 def _is_opaque(change: Change) -> bool:
@@ -254,7 +255,8 @@ def _run(
     wrote = tuple(path for path in wrote if not path.startswith(STATE_FOLDER))
     if journal is not None:
         journal.strike(guest, change, wrote)
-    return wrote, tuple(path for path in wrote if not path.startswith(may_write)), findings
+    announced = (*may_write, *change.may_remove) if isinstance(change, RunCommand) else may_write
+    return wrote, tuple(path for path in wrote if not path.startswith(announced)), findings
 
 
 def _rebuild(
@@ -287,9 +289,11 @@ def _drop_kept(guest: GuestWriter, kept: str, journal: Journal | None) -> None:
 
 
 def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    before = _standing_below(guest, change.may_remove)
     mark = guest.mark()
     result = guest.run(change.argv, timeout_s=TIMEOUT_S, env=ENVIRONMENT)
-    wrote = guest.changed_since(mark)
+    removed = before - _standing_below(guest, change.may_remove)
+    wrote = (*guest.changed_since(mark), *sorted(removed))
     there = change.done_when is None or guest.exists(change.done_when)
     if result.status == 0 and there and not any(map(guest.exists, change.gone)):
         return wrote, ()
@@ -299,6 +303,14 @@ def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[tuple[str, ...
         f'"{change.argv[0]}" in the guest ended with status {result.status} and did not do its work.',
         hint=f"it said: {visible(result.output[-400:].strip())}",
     )
+
+
+def _standing_below(guest: GuestReader, prefixes: Iterable[str]) -> frozenset[str]:
+    found = (
+        guest.list_tree(prefix.rstrip("/")) if prefix.endswith("/") else guest.glob(f"{escape(prefix)}*")
+        for prefix in prefixes
+    )
+    return frozenset(path for paths in found for path in paths)
 
 
 def _keep_at(

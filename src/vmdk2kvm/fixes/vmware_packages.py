@@ -28,21 +28,35 @@ _RPM = ("/var/lib/rpm", "/usr/lib/sysimage/rpm")
 _PACMAN = "/var/lib/pacman/local/open-vm-tools-[0-9]*"
 _LIST_LIMIT_BYTES = 15 * MIB
 _MOST_PATHS = 1000
+# A list is a stranger's: of it only paths that can be nobody else's are announced.
+_TOOL_PATH = re.compile(r"vmware|vmtool|vmhgfs|vmblock|vgauth|guestlib|libhgfs|DeployPkg|open-vm-|vm-support")
 _VMWARES = re.compile(r"(?:open-vm-|vmware-tools)[a-z0-9+.-]*")
-_TEMPORARY = ("/tmp/", "/run/", "/var/tmp/", "/var/log/", "/var/cache/", "/etc/ld.so.cache")
+_TEMPORARY = (
+    "/tmp/",
+    "/run/",
+    "/var/tmp/",
+    "/var/log/",
+    "/var/cache/debconf/",
+    "/var/cache/ldconfig/",
+    "/etc/ld.so.cache",
+)
 _UNITS = tuple(
     f"/etc/systemd/system/{folder}{unit}"
     for folder in ("", "multi-user.target.wants/")
     for unit in ("open-vm-tools", "vmtoolsd", "vgauth", "run-vmblock", "vmware-tools")
 )
+_SCRIPTS = (
+    *("/etc/init.d/vmware-tools", "/etc/init.d/open-vm-tools", "/etc/runlevels/default/open-vm-tools"),
+    *(f"/etc/rc{level}.d/" + start for level in (*range(7), "S") for start in "SK"),
+)
 _FILES = (
-    *("/etc/vmware-tools/", "/etc/pam.d/vmtoolsd", "/etc/rc", "/etc/init.d/", "/etc/runlevels/", *_UNITS),
-    *("/usr/bin/vm", "/usr/sbin/vm", "/usr/sbin/mount.vmhgfs", "/usr/lib/open-vm-tools/"),
-    *("/usr/lib64/open-vm-tools/", "/usr/lib/vmware", "/usr/lib64/vmware", "/usr/share/open-vm-tools/"),
-    *("/usr/lib/udev/rules.d/99-vmware", "/lib/udev/rules.d/99-vmware", "/usr/share/applications/"),
+    *("/etc/vmware-tools/", "/etc/pam.d/vmtoolsd", *_SCRIPTS, *_UNITS),
+    *("/usr/bin/vm", "/usr/sbin/vm", "/sbin/mount.vm", "/usr/sbin/mount.vm", "/usr/lib/open-vm-tools/"),
+    *("/usr/lib64/open-vm-tools/", "/usr/lib/vmware-", "/usr/lib/vmware-tools/", "/usr/share/open-vm-tools/"),
+    *("/usr/lib/udev/rules.d/99-vmware", "/lib/udev/rules.d/99-vmware"),
 )
 # Whatever rpm calls them; it refuses, as a whole, where another package needs one.
-_RPM_SCRIPT = (
+RPM_SCRIPT = (
     "names=$(rpm -qa --qf '%{NAME} ' 'open-vm-tools*' VMwareTools 'vmware-tools-*' 'kmod-vmware-tools*') "
     '&& [ -n "$names" ] && rpm -e $names'
 )
@@ -91,7 +105,8 @@ def _dpkg(guest: GuestReader, names: list[str]) -> RunCommand:
         argv=("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--purge", *names),
         done_when=f"{_DPKG}/status",
         gone=tuple(lists),
-        may_write=(*_paths_of(guest, lists), f"{_DPKG}/", "/var/lib/systemd/", *_FILES, *_TEMPORARY),
+        may_write=(f"{_DPKG}/", "/var/lib/systemd/", *_TEMPORARY),
+        may_remove=(*_paths_of(guest, lists), f"{_DPKG}/info/open-vm-", *_FILES),
         optional=True,
     )
 
@@ -104,9 +119,13 @@ def _list_files(guest: GuestReader, name: str) -> tuple[str, ...]:
 def _paths_of(guest: GuestReader, lists: list[str]) -> tuple[str, ...]:
     """The files in lists that name the folders on the way, too."""
     texts = (file.text for path in lists if isinstance(file := read_guest_text(guest, path), GuestText))
-    paths = {line for text in texts for line in text.split("\n") if line.startswith("/")}
+    paths = {line for text in texts for line in text.split("\n")}
     folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-    return tuple(sorted(paths - folders - {"/."}))[:_MOST_PATHS]
+    return tuple(sorted(filter(_is_tool_path, paths - folders)))[:_MOST_PATHS]
+
+
+def _is_tool_path(path: str) -> bool:
+    return path.startswith("/") and _TOOL_PATH.search(path) is not None
 
 
 def _apk(guest: GuestReader, names: list[str]) -> RunCommand:
@@ -115,7 +134,8 @@ def _apk(guest: GuestReader, names: list[str]) -> RunCommand:
         argv=("apk", "del", "--no-network", *names),
         done_when=None,
         gone=_DAEMONS,
-        may_write=("/etc/apk/world", "/lib/apk/", "/usr/lib/apk/", *_FILES, *_TEMPORARY),
+        may_write=("/etc/apk/world", "/lib/apk/", "/usr/lib/apk/", *_TEMPORARY),
+        may_remove=_FILES,
         optional=True,
     )
 
@@ -130,7 +150,7 @@ def _by_files(guest: GuestReader) -> Iterator[Leftover]:
     if guest.glob(_PACMAN):
         argv, databases = ("pacman", "-R", "--noconfirm", "open-vm-tools"), ("/var/lib/pacman/",)
     elif any(map(guest.exists, _RPM)):
-        argv, databases = ("sh", "-c", _RPM_SCRIPT), ("/var/lib/rpm/", "/usr/lib/sysimage/rpm/")
+        argv, databases = ("sh", "-c", RPM_SCRIPT), ("/var/lib/rpm/", "/usr/lib/sysimage/rpm/")
     else:
         yield Leftover(changes=(), finding=_unknown(found[0]))
         return
@@ -138,7 +158,8 @@ def _by_files(guest: GuestReader) -> Iterator[Leftover]:
         argv=argv,
         done_when=None,
         gone=tuple(found),
-        may_write=(*databases, *_FILES, *_TEMPORARY),
+        may_write=(*databases, *_TEMPORARY),
+        may_remove=_FILES,
         optional=True,
     )
     yield Leftover(changes=(change,), finding=_present(f'"{found[0]}"'))
@@ -151,12 +172,13 @@ def _tarball(guest: GuestReader, file: GuestText) -> Leftover:
         return Leftover(changes=(), finding=_no_uninstaller(program))
     quiet = vmware_locations.without_ramdisk_restore(file.text)
     edits: tuple[Change, ...] = (with_text(file, quiet),) if quiet != file.text else ()
-    files = vmware_locations.files(file.text)[:_MOST_PATHS]
+    files = tuple(filter(_is_tool_path, vmware_locations.files(file.text)))[:_MOST_PATHS]
     command = RunCommand(
         argv=(program,),
         done_when=None,
         gone=(LOCATIONS,),
-        may_write=(*files, *_FILES, "/lib/modules/", "/usr/lib/modules/", "/etc/X11/xorg.conf", *_TEMPORARY),
+        may_write=("/lib/modules/", "/usr/lib/modules/", "/etc/X11/xorg.conf", *_TEMPORARY),
+        may_remove=(*files, *_FILES),
         optional=True,
     )
     return Leftover(changes=(*edits, command), finding=_present(f'the tarball\'s "{visible(program)}"'))

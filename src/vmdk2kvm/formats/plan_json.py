@@ -136,6 +136,7 @@ def change_fields(change: Change) -> Fields:
                 "done_when": change.done_when,
                 "gone": list(change.gone),
                 "may_write": list(change.may_write),
+                "may_remove": list(change.may_remove),
                 "optional": change.optional,
             }
         case SetLabel():
@@ -216,6 +217,7 @@ def _run_command(fields: Fields) -> RunCommand:
         argv=tuple(_text(word) for word in fields["argv"]),
         done_when=None if fields["done_when"] is None else _text(fields["done_when"]),
         may_write=tuple(_text(path) for path in fields["may_write"]),
+        may_remove=tuple(_text(path) for path in fields["may_remove"]),
         gone=tuple(_text(path) for path in fields["gone"]),
         optional=bool(fields["optional"]),
     )

@@ -98,12 +98,14 @@ class SetLabel:
 class RunCommand:
     """Another program writes. `done_when` is a path that must exist afterwards, `gone` must not.
 
+    What goes away leaves no trace of its own: below `may_remove` the engine looks before and after.
     One that is `optional` may fail: the guest boots without it, and a finding says what it said.
     """
 
     argv: tuple[str, ...]
     done_when: str | None
     may_write: tuple[str, ...]  # path prefixes
+    may_remove: tuple[str, ...] = ()  # path prefixes
     gone: tuple[str, ...] = ()
     optional: bool = False
 

@@ -4,10 +4,12 @@ from tests.linux_guests import guest_os
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.engine import apply, converge, plan, unsettled
 from vmdk2kvm.fixes.fix import Fix, Planned, PlannedGuest
+from vmdk2kvm.fixes.undo import undo
 from vmdk2kvm.formats import plan_text
+from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.guest.protocol import CommandResult
-from vmdk2kvm.model.changes import RunCommand
+from vmdk2kvm.model.changes import PlannedChange, RunCommand
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
 from vmdk2kvm.model.report import Level
 
@@ -71,3 +73,27 @@ def test_a_command_says_when_it_is_done() -> None:
     assert plan_text.describe(planned.change) == (
         'run purge t\n  done when "/usr/tool" is gone; may write below "/usr/"; may fail\n'
     )
+
+
+def test_what_a_command_takes_away_is_in_the_journal() -> None:
+    guest = guest_of(0, removes=True)
+    guest.make_folder("/usr/deep/er")
+    guest.write_bytes("/usr/deep/er/file", b"")
+    command = RunCommand(
+        argv=("x",),
+        done_when=None,
+        may_write=(),
+        may_remove=("/usr/to", "/usr/deep/", "/none/", "/no"),
+        gone=(),
+    )
+
+    def run(guest: MemoryGuest, argv: tuple[str, ...], env: dict[str, str]) -> CommandResult:
+        guest.remove("/usr/tool")
+        guest.remove("/usr/deep/er/file")
+        return CommandResult(status=0, output="")
+
+    guest.programs = run
+    applied = apply(plan_of((PlannedChange(fix="f", change=command),), ()), guest, backup=True)
+    assert applied.by_programs == ("/usr/deep/er/file", "/usr/tool")
+    assert applied.findings == ()
+    assert undo(guest).left == applied.by_programs

@@ -55,6 +55,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
         argv=word_tuples,
         done_when=st.none() | texts,
         may_write=word_tuples,
+        may_remove=word_tuples,
         gone=word_tuples,
         optional=st.booleans(),
     ),
