@@ -18,6 +18,7 @@ from vmdk2kvm.model.changes import (
     RebuildKind,
     Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     SetLabel,
     WriteFile,
@@ -37,6 +38,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     ),
     st.builds(RemoveFile, path=texts, before=contents),
     st.builds(MakeSymlink, path=texts, before=st.none() | texts, target=texts),
+    st.builds(RemoveLink, path=texts, before=texts),
     st.builds(CopyWithin, path=texts, source=texts, size_bytes=st.integers(0, 1 << 30), sha256=texts),
     st.builds(
         AppendInitramfs,

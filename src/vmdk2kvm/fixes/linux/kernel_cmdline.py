@@ -160,7 +160,7 @@ def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_in
         if each.name in fits and is_hostile(name):
             new = edits.stable_name(name, fits=fits[each.name], usable=usable)
             edits.replace(each.span, new, argument=f"{each.name}=", name=name)
-        elif each.name not in fits and starts_hostile(name):
+        elif each.name not in fits and _names_disk(name):
             edits.report(f"{each.name}=", name, _NOT_EDITED)
         elif each.name == "console" and not _CONSOLES.fullmatch(name.partition(",")[0]):
             edits.findings[_console(edits.file.path, name)] = None
@@ -182,6 +182,11 @@ def _edit_encryption(edits: _Edits, parameter: Parameter) -> bool:
     place = Span(start, start + len(named.name)) if is_verbatim else None
     edits.replace(place, new, argument=argument, name=named.name)
     return True
+
+
+def _names_disk(value: str) -> bool:
+    """As the only thing, the first of several, or one in a list ("md=0,/dev/sda1,/dev/sdb1")."""
+    return starts_hostile(value) or any(map(is_hostile, value.split(",")))
 
 
 def _is_luks(filesystem: FileSystem) -> bool:
