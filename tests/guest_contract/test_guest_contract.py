@@ -262,3 +262,27 @@ def test_changes_since_a_mark(guest: GuestWriter) -> None:
     guest.write_bytes("/etc/created", b"")
     guest.make_symlink("/etc/link", "fstab")
     assert guest.changed_since(mark) == ("/etc/created", "/etc/fstab", "/etc/link")
+
+
+LABEL = "system_u:object_r:etc_t:s0"
+
+
+def test_a_path_has_a_label_of_its_own(guest: GuestWriter) -> None:
+    paths = ("/etc/fstab", "/etc/empty", "/etc/chain")
+    for number, path in enumerate(paths):
+        guest.set_label(path, f"{LABEL}:c{number}")
+    assert [guest.label(path) for path in paths] == [f"{LABEL}:c{number}" for number in range(3)]
+    assert guest.label("/etc/absolute") is None
+    for attempt in (guest.label, lambda path: guest.set_label(path, LABEL)):
+        with pytest.raises(FileNotFoundError):
+            attempt("/etc/none")
+
+
+def test_a_replaced_file_keeps_its_label_and_a_copy_has_it(guest: GuestWriter) -> None:
+    guest.set_label("/etc/shadow", LABEL)
+    guest.write_bytes("/etc/shadow", b"root:!\n")
+    guest.append_bytes("/etc/shadow", b"more\n")
+    guest.copy_within("/etc/shadow", "/etc/shadow-")
+    assert [guest.label(path) for path in ("/etc/shadow", "/etc/shadow-")] == [LABEL, LABEL]
+    guest.write_bytes("/etc/new", b"")
+    assert guest.label("/etc/new") is None

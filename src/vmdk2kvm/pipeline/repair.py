@@ -146,12 +146,13 @@ def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tup
     backup = not run.settings.no_backup
     fixed = fix.run(session, found, run.fixes, inspect_again=inspect_again, backup=backup)
     untrimmed = session.trim() if run.settings.trim else ()
-    return fixed.plan, (
+    findings = (
         *fixed.findings,
         *_where_backups_lie(run, fixed.plan),
         *map(_not_trimmed, untrimmed),
         *forecast(session, os),
     )
+    return fixed.plan, tuple(dict.fromkeys(findings))  # what a plan tells a forecast may tell again
 
 
 def _where_backups_lie(run: Context, plan: Plan) -> tuple[Finding, ...]:

@@ -18,6 +18,7 @@ from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.stages.encryption import encrypted_volumes
 from vmdk2kvm.stages.hardware import emulated_hardware
+from vmdk2kvm.stages.leftovers import leftovers
 from vmdk2kvm.stages.network import interface_names
 from vmdk2kvm.stages.storage import is_left_behind, storage
 
@@ -48,6 +49,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
         yield from _kernel(kernel)
     if os.firmware is Firmware.UEFI:
         yield from _fallback_loader(guest, os)
+    yield from leftovers(guest, os)
 
 
 def _distribution(os: GuestOs) -> Iterator[Finding]:

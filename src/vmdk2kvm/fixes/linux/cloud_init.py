@@ -6,7 +6,7 @@ setting that is a finding; with it a drop-in names the datasource and keeps host
 datasource "None" keeps all that is known, the network settings included.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from vmdk2kvm.errors import GuestError
@@ -28,6 +28,7 @@ _OFF_ARGUMENT = "cloud-init=disabled"
 _IDENTIFY = "/etc/cloud/ds-identify.cfg"
 _IDENTIFY_PROGRAM = "/usr/lib/cloud-init/ds-identify"
 _CACHED = "/var/lib/cloud/instance/datasource"
+_ON_DISK = frozenset({"NoCloud", "ConfigDrive", "OpenNebula", "OVF"})
 _VMWARES = frozenset({"VMware", "OVF", "VMwareGuestInfo"})
 _REMEDY = (
     "name the datasource in cloud_init_datasource (None keeps the machine as it is), "
@@ -97,8 +98,14 @@ def _trap(guest: GuestReader) -> Iterator[Finding]:
         yield _vmware_only(f"looks for its data in {', '.join(map(visible, names))} only", keeps_network)
     elif cached in _VMWARES:
         yield _vmware_only(f"found its data in {visible(cached)}", keeps_network)
-    elif set(names) != {"None"} and not guest.exists(_IDENTIFY_PROGRAM):
+    elif not _is_narrow(names) and not guest.exists(_IDENTIFY_PROGRAM):
         yield _waits()
+
+
+def _is_narrow(names: Sequence[str]) -> bool:
+    """Whether a list leaves no choice, or only what is on the machine's own disks."""
+    others = set(names) - {"None"}
+    return bool(names) and (len(others) < 2 or others <= _ON_DISK)
 
 
 def _is_off(guest: GuestReader, os: GuestOs) -> bool:
