@@ -7,7 +7,8 @@ the file system or the partition table moves along (udev's 60-persistent-storage
 
 import re
 from fnmatch import translate
-from string import ascii_lowercase
+from itertools import product
+from string import ascii_lowercase, digits
 
 from vmdk2kvm.model.guest_os import FileSystem
 
@@ -21,12 +22,8 @@ _STARTS_HOSTILE = re.compile(rf"{_HOSTILE}(?![^:,])")
 _WILDCARD = frozenset("*?[")
 _LONGEST_PATTERN = 256
 _BY_PLACE = re.compile(r"/dev/(?:disk/by-(?:path|id)/|nvme|cciss/)")
-_SAMPLES = [
-    (old, f"{letter}{partition}")
-    for old in ("sd", "hd", "xvd")
-    for letter in ascii_lowercase
-    for partition in ("", "1", "5")
-]
+_DIGITS = re.compile(r"[0-9]{1,4}")
+_MOST_NUMBERS = 16
 _PLAIN = re.compile(r"[A-Za-z0-9_=./:@%+-]+")
 _FOLDERS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid", "LABEL": "by-label", "PARTLABEL": "by-partlabel"}
 _SHARED_UUID = frozenset({"btrfs"})  # all devices of one file system carry its UUID and label
@@ -51,7 +48,9 @@ def loses_disks(pattern: str) -> bool:
     if _BY_PLACE.match(pattern):
         return True
     fits = re.compile(translate(pattern)).match
-    return any(fits(f"/dev/{old}{rest}") and not fits(f"/dev/vd{rest}") for old, rest in _SAMPLES)
+    numbers = {"", "1", "2", *pattern, *_DIGITS.findall(pattern)} - (set(pattern) - set(digits))
+    samples = product(("sd", "hd", "xvd"), ascii_lowercase, sorted(numbers)[:_MOST_NUMBERS])
+    return any(fits(f"/dev/{old}{x}{n}") and not fits(f"/dev/vd{x}{n}") for old, x, n in samples)
 
 
 def is_plain(name: str) -> bool:
