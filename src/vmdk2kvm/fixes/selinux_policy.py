@@ -4,7 +4,7 @@ Labels come from the policy's own lists, so that nothing of the guest's has to r
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vmdk2kvm.errors import GuestError
@@ -13,6 +13,7 @@ from vmdk2kvm.formats import file_contexts
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.file_contexts import FileContexts
 from vmdk2kvm.formats.linear_pattern import NotRead
+from vmdk2kvm.guest.paths import parent
 from vmdk2kvm.guest.protocol import FileType, GuestReader, GuestWriter
 from vmdk2kvm.model.changes import Relabel
 from vmdk2kvm.model.guest_os import GuestOs
@@ -77,13 +78,20 @@ def to_label(made: Iterable[Made], os: GuestOs) -> tuple[Made, ...]:
     return tuple(one for one in made if carries_labels(one.path, places))
 
 
-def relabel(guest: GuestWriter, change: Relabel, paths: Iterable[str]) -> tuple[Finding, ...]:
-    """Label each of `paths` that stands and has no label; what cannot be labelled is told."""
+def relabel(guest: GuestWriter, change: Relabel, paths: Sequence[str]) -> tuple[Finding, ...]:
+    """Label each of `paths` and the folders above that stand without a label; the others are told."""
     policy = read_policy(guest)
     if not isinstance(policy, Policy):
         return ()  # a program of the guest's removed the policy
-    findings = (_labelled(guest, policy, path) for path in paths if carries_labels(path, change.unlabelled))
+    above = (folder for path in paths for folder in _above(path))
+    places = (path for path in dict.fromkeys((*above, *paths)) if carries_labels(path, change.unlabelled))
+    findings = (_labelled(guest, policy, path) for path in places)
     return tuple(finding for finding in findings if finding)
+
+
+def _above(path: str) -> Iterator[str]:
+    while (path := parent(path)) != "/":
+        yield path
 
 
 def _labelled(guest: GuestWriter, policy: Policy, path: str) -> Finding | None:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from vmdk2kvm.formats.linear_pattern import NotRead, Pattern, compile_pattern
+from vmdk2kvm.formats.linear_pattern import Effort, NotRead, Pattern, compile_pattern
 
 REGULAR = "--"
 FOLDER = "-d"
 LINK = "-l"
 _TYPES = frozenset({REGULAR, FOLDER, LINK, "-b", "-c", "-p", "-s"})
+MAX_EFFORT = 400_000  # for one path; Fedora's 9,000 lines take less than a fifth of it
 _META = frozenset(".^$?*+|[({")
 _NONE = "<<none>>"
 
@@ -42,10 +43,11 @@ class FileContexts:
 
     def label(self, path: str, type: str) -> str | None:
         """The label of a path without links in it. Raises NotRead where a line may fit and is not read."""
+        effort = Effort(MAX_EFFORT)
         for pairs in self.subs:
             path = _substituted(pairs, path)
         for line in self._in_order:
-            if line.type in (None, type) and path.startswith(line.start) and _fits(line, path):
+            if line.type in (None, type) and path.startswith(line.start) and _fits(line, path, effort):
                 return line.label
         return None
 
@@ -105,8 +107,12 @@ def _has_choice(pattern: str) -> bool:
     return False
 
 
-def _fits(line: Line, path: str) -> bool:
-    return path == line.start if line.is_exact else _pattern(line.pattern).matches(path)
+def _fits(line: Line, path: str, effort: Effort) -> bool:
+    if line.is_exact:
+        return path == line.start
+    pattern = _pattern(line.pattern)
+    effort.spend(len(pattern.code) // 16)  # what it takes to compile
+    return pattern.matches(path, effort)
 
 
 def _pattern(text: str) -> Pattern:

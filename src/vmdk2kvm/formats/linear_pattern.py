@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_STEPS = 5000
+MAX_CHARACTERS = 2000
 MAX_DEPTH = 40
 _CLASSES = {
     "d": (("0", "9"),),
@@ -30,6 +31,18 @@ Ranges = tuple[tuple[str, str], ...]
 
 class NotRead(ValueError):
     """A pattern beyond what is understood here."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """What many patterns together may cost, in steps of a walk; NotRead when it is spent."""
+
+    left: int
+
+    def spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise NotRead("all of them together take too long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +71,8 @@ _ANY = _Take((("\n", "\n"),), negated=True)
 class Pattern:
     code: tuple[_Take | _Fork, ...]
 
-    def matches(self, text: str) -> bool:
-        """Whether the whole of `text` fits."""
+    def matches(self, text: str, effort: Effort | None = None) -> bool:
+        """Whether the whole of `text` fits. Raises NotRead when the effort is spent."""
         at = self._reach((0,))
         for character in text:
             at = self._reach(
@@ -69,6 +82,8 @@ class Pattern:
                 and isinstance(take := self.code[place], _Take)
                 and take.takes(character)
             )
+            if effort:
+                effort.spend(1 + len(at))
             if not at:
                 return False
         return len(self.code) in at
@@ -88,6 +103,8 @@ class Pattern:
 
 def compile_pattern(text: str) -> Pattern:
     """Raises NotRead."""
+    if len(text) > MAX_CHARACTERS:
+        raise NotRead("too long")
     reader = _Reader(text)
     code = reader.choice(0)
     if reader.at < len(text):

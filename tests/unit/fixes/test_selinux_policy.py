@@ -127,7 +127,7 @@ def test_a_copy_gets_the_label_of_its_place() -> None:
 def test_what_programs_make_is_labelled_when_they_are_done() -> None:
     guest = selinux_guest({"/boot/kept": File(content=b"", label="u:r:mine_t:s0")})
     command = RunCommand(
-        argv=("make", "/boot/image", "/boot/kept", "/boot/efi/x", "/srv/y"),
+        argv=("make", "/boot/image", "/boot/kept", "/boot/efi/x", "/srv/y", "/boot/new/z"),
         done_when="/boot/image",
         may_write=("/boot/", "/srv/"),
     )
@@ -135,12 +135,16 @@ def test_what_programs_make_is_labelled_when_they_are_done() -> None:
     assert [one.change.kind for one in plan.changes] == ["run-command", "relabel"]
     assert plan.changes[1].change == Relabel(path=LISTS, unlabelled=("/boot/efi",))
     engine.apply(plan, guest, backup=True)
-    seen = {path: guest.label(path) for path in ("/boot/image", "/boot/kept", "/boot/efi/x", "/srv/y")}
+    seen = {
+        path: guest.label(path)
+        for path in ("/boot/image", "/boot/kept", "/boot/efi/x", "/srv/y", "/boot/new")
+    }
     assert seen == {
         "/boot/image": "u:r:boot_t:s0",
         "/boot/kept": "u:r:mine_t:s0",
         "/boot/efi/x": None,
         "/srv/y": None,
+        "/boot/new": "u:r:boot_t:s0",
     }
     (journal,) = guest.glob("/var/lib/vmdk2kvm/*/journal.json")
     assert json.loads(guest.read_bytes(journal))["owed"] == []

@@ -1,4 +1,5 @@
 import re
+import time
 from contextlib import suppress
 
 import pytest
@@ -84,6 +85,14 @@ def test_a_line_that_may_hold_and_is_not_read_is_no_guess() -> None:
         contexts.label("/etc/group", REGULAR)
     assert label("/var/lib/x", contexts=contexts) == "var_lib_t"
     assert label("/etc/fstab", contexts=contexts) == "etc_t"
+
+
+def test_lines_made_to_take_for_ever_are_given_up() -> None:
+    started = time.monotonic()
+    lines = "".join(f"(/|a?){{1,400}}(.*a.*)*{number} u:r:t\n" for number in range(20_000))
+    with pytest.raises(NotRead):
+        parse([lines]).label("/" + "a" * 200, REGULAR)
+    assert time.monotonic() - started < 20
 
 
 def test_what_is_no_line_is_passed_over() -> None:

@@ -73,7 +73,7 @@ def _pinned(datasource: CloudDatasource, guest: GuestReader) -> Planned:
 def _overridden(guest: GuestReader) -> Iterator[Finding]:
     """Files that cloud-init reads after ours."""
     for path in guest.glob(_DROP_INS):
-        if path > PIN and _datasources(guest, path) is not None:
+        if path > PIN and _names_datasource(_text(guest, path)):
             yield Finding(
                 id="cloud-init-pin-overridden",
                 level=Level.WARNING,
@@ -86,9 +86,13 @@ def _trap(guest: GuestReader) -> Iterator[Finding]:
     told: tuple[str, ...] | None = None
     keeps_network = False
     for path in (CONFIG, *guest.glob(_DROP_INS)):
+        file = read_linked_text(guest, path)
+        if not isinstance(file, GuestText):
+            yield _unread(path)
+            continue
         try:
-            told = _datasources(guest, path) or told
-            keeps_network = keeps_network or cloud_config.disables_network(_text(guest, path))
+            told = cloud_config.datasources(file.text) or told
+            keeps_network = keeps_network or cloud_config.disables_network(file.text)
         except GuestError as error:
             yield unparsed(path, error, prefix="cloud-init", level=Level.WARNING)
     identified = cloud_config.identified(_text(guest, _IDENTIFY))
@@ -113,8 +117,12 @@ def _is_off(guest: GuestReader, os: GuestOs) -> bool:
     return guest.exists(_OFF) or any(_OFF_ARGUMENT in _text(guest, path).split() for path in paths)
 
 
-def _datasources(guest: GuestReader, path: str) -> tuple[str, ...] | None:
-    return cloud_config.datasources(_text(guest, path))
+def _names_datasource(text: str) -> bool:
+    """A list that cannot be read may name one, too."""
+    try:
+        return cloud_config.datasources(text) is not None
+    except GuestError:
+        return True
 
 
 def _text(guest: GuestReader, path: str) -> str:
@@ -129,6 +137,15 @@ def _vmware_only(what: str, keeps_network: bool) -> Finding:
         level=Level.WARNING,
         message=f"cloud-init {what}; on KVM there is none, so it takes the machine for a new one "
         f"and may give it new SSH keys, another host name{network}.",
+        remedy=_REMEDY,
+    )
+
+
+def _unread(path: str) -> Finding:
+    return Finding(
+        id="cloud-init-unread",
+        level=Level.WARNING,
+        message=f'"{visible(path)}" is no file of a usual size, so what it tells cloud-init is not known.',
         remedy=_REMEDY,
     )
 
