@@ -140,15 +140,13 @@ def converge(
 def unsettled(again: Plan) -> Plan:
     """What a plan of a repaired guest still holds that would change it.
 
-    An optional command that failed is planned again, and was told of; so is the labelling after it.
+    An optional command that failed is planned again, and was told of. Labelling goes with what it follows.
     """
     left = [
-        item
-        for item in again.changes
-        if not isinstance(item.change, Relabel)
-        and not (isinstance(item.change, RunCommand) and item.change.optional)
+        item for item in again.changes if not (isinstance(item.change, RunCommand) and item.change.optional)
     ]
-    return plan_of(left, again.findings)
+    follows = any(_is_opaque(item.change) and not isinstance(item.change, Relabel) for item in left)
+    return plan_of([item for item in left if follows or not isinstance(item.change, Relabel)], again.findings)
 
 
 # planning

@@ -148,7 +148,10 @@ def test_what_programs_make_is_labelled_when_they_are_done() -> None:
     }
     (journal,) = guest.glob("/var/lib/vmdk2kvm/*/journal.json")
     assert json.loads(guest.read_bytes(journal))["owed"] == []
-    assert engine.unsettled(planned(guest, command)).changes != ()
+    kinds = [one.change.kind for one in engine.unsettled(planned(guest, command)).changes]
+    assert kinds == ["run-command", "relabel"]
+    alone = replace(command, optional=True)
+    assert engine.unsettled(planned(guest, alone)).changes == ()
 
 
 def test_a_program_may_take_the_policy_away() -> None:
