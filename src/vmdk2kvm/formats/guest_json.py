@@ -6,7 +6,7 @@ initramfs holds is in.
 
 from typing import Any
 
-from vmdk2kvm.model.guest_os import BootLoader, FileSystem, GuestOs, Initramfs, Kernel, Mount
+from vmdk2kvm.model.guest_os import BootLoader, FileSystem, GuestOs, Initramfs, Kernel, Mount, RaidArray
 from vmdk2kvm.model.luks import LuksVolume
 
 
@@ -22,6 +22,7 @@ def guest_fields(os: GuestOs) -> dict[str, Any]:
         "initramfs_tool": os.initramfs_tool.value if os.initramfs_tool else None,
         "filesystems": [_file_system(one) for one in os.names.filesystems],
         "luks": [_luks(one) for one in os.luks],
+        "raids": [_raid(one) for one in os.raids],
         "mounts": [_mount(one) for one in os.mounts],
         "space": [
             {
@@ -65,6 +66,17 @@ def _luks(one: LuksVolume) -> dict[str, Any]:
         "tokens": list(header.tokens) if header else [],
         "mapping": one.mapping,
         "error": one.error,
+    }
+
+
+def _raid(one: RaidArray) -> dict[str, Any]:
+    return {
+        "device": one.device,
+        "name": one.name,
+        "uuid": one.uuid,
+        "level": one.level,
+        "member_count": one.member_count,
+        "missing_count": one.missing_count,
     }
 
 
