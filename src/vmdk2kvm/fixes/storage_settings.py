@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
-from vmdk2kvm.errors import GuestError
 from vmdk2kvm.formats import lvm_devices, lvm_filter, mdadm_conf
 from vmdk2kvm.formats.device_names import is_hostile, loses_disks
 from vmdk2kvm.formats.mdadm_conf import Array
 from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, GuestReader
+from vmdk2kvm.guest.small_text import read_small
 from vmdk2kvm.model.guest_os import FileSystem, GuestOs, Initramfs
+from vmdk2kvm.model.units import KIB
 
 LVM_DEVICES = "/etc/lvm/devices/system.devices"
 LVM_CONFIGURATIONS = ("/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf")
 MDADM_CONFIGURATIONS = ("/etc/mdadm.conf", "/etc/mdadm/mdadm.conf")
+LIMIT_BYTES = 256 * KIB  # the lvm.conf of RHEL 9, mostly comments, has 110
 
 _RAID_MODULES = {
     **{level: "raid456" for level in ("raid4", "raid5", "raid6")},
@@ -112,7 +114,4 @@ def _is_vmwares(entry: lvm_devices.Entry) -> bool:
 
 
 def _text(guest: GuestReader, path: str) -> str:
-    try:
-        return guest.read_text(path)
-    except (FileNotFoundError, GuestError):
-        return ""
+    return read_small(guest, path, LIMIT_BYTES) or ""

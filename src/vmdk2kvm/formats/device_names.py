@@ -19,9 +19,10 @@ _HOSTILE = (
 )
 _HOSTILE_NAME = re.compile(_HOSTILE)
 _STARTS_HOSTILE = re.compile(rf"{_HOSTILE}(?![^:,])")
-_WILDCARD = frozenset("*?[")
 _LONGEST_PATTERN = 256
 _BY_PLACE = re.compile(r"/dev/(?:disk/by-(?:path|id)/|nvme|cciss/)")
+_WILDCARDS = re.compile(r"[*?[]")
+_OLD = ("sd", "hd", "xvd")
 _DIGITS = re.compile(r"[0-9]{1,4}")
 _MOST_NUMBERS = 16
 _PLAIN = re.compile(r"[A-Za-z0-9_=./:@%+-]+")
@@ -43,13 +44,16 @@ def loses_disks(pattern: str) -> bool:
     """Whether a name or a shell pattern means disks by names that they may not have on KVM."""
     if is_hostile(pattern):
         return True
-    if not pattern.startswith("/dev/") or _WILDCARD.isdisjoint(pattern) or len(pattern) > _LONGEST_PATTERN:
+    if not pattern.startswith("/dev/") or not _WILDCARDS.search(pattern) or len(pattern) > _LONGEST_PATTERN:
         return False
     if _BY_PLACE.match(pattern):
         return True
+    stem = _WILDCARDS.split(pattern)[0]
+    if not any(f"/dev/{old}".startswith(stem[: len(old) + 5]) for old in _OLD):
+        return False
     fits = re.compile(translate(pattern)).match
     numbers = {"", "1", "2", *pattern, *_DIGITS.findall(pattern)} - (set(pattern) - set(digits))
-    samples = product(("sd", "hd", "xvd"), ascii_lowercase, sorted(numbers)[:_MOST_NUMBERS])
+    samples = product(_OLD, ascii_lowercase, sorted(numbers)[:_MOST_NUMBERS])
     return any(fits(f"/dev/{old}{x}{n}") and not fits(f"/dev/vd{x}{n}") for old, x, n in samples)
 
 

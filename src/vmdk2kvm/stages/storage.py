@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vmdk2kvm.fixes import storage_settings
 from vmdk2kvm.formats import crypttab, fstab, systemd_unit
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
@@ -38,6 +39,7 @@ class _Entry:
 
 
 def storage(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    yield from _settings(guest, os)
     for array in os.raids:
         yield from _array(array)
     found = [entry for entry in _entries(guest, os) if is_left_behind(os, entry.device)]
@@ -74,6 +76,38 @@ def _place(letters: str) -> int:
     for letter in letters:
         place = place * 26 + ord(letter) - ord("a") + 1
     return place - 1
+
+
+# settings that name VMware's disks
+
+
+def _settings(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    if storage_settings.hides_volumes(os, _setting(guest, storage_settings.LVM_DEVICES)):
+        yield _hidden(storage_settings.LVM_DEVICES, "FIX takes it away (lvm-devices)")
+    for path in storage_settings.LVM_CONFIGURATIONS:
+        text = _setting(guest, path)
+        if storage_settings.with_virtio_names(os, text) != text:
+            yield _hidden(path, "FIX lets its filters take KVM's disks too (lvm-devices)")
+    for path in storage_settings.MDADM_CONFIGURATIONS:
+        text = _setting(guest, path)
+        if storage_settings.with_all_devices(os, text)[0] != text:
+            yield _hidden(path, "FIX lets md look at every disk (mdadm-conf)")
+    for path in (path for pattern in _UNITS for path in guest.glob(pattern)):
+        if any(is_hostile(each.value) for each in systemd_unit.devices(_text(guest, path))):
+            yield _hidden(path, "FIX writes a stable name there (systemd-units-stable-names)")
+
+
+def _setting(guest: GuestReader, path: str) -> str:
+    return read_small(guest, path, storage_settings.LIMIT_BYTES) or ""
+
+
+def _hidden(path: str, remedy: str) -> Finding:
+    return Finding(
+        id="storage-vmware-names",
+        level=Level.WARNING,
+        message=visible(f'"{path}" knows disks by what only VMware calls them; on KVM they are not found.'),
+        remedy=f"{remedy}.",
+    )
 
 
 # arrays

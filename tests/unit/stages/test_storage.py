@@ -116,6 +116,21 @@ def test_a_locked_volume_may_hold_it() -> None:
     assert "unless it lies on the volume that stayed locked" in found.message
 
 
+def test_settings_that_name_vmwares_disks() -> None:
+    volume = FileSystem(device="/dev/sda4", type="LVM2_member", size_bytes=1, uuid="a-b", disk=0, partition=4)
+    files = {
+        "/etc/lvm/devices/system.devices": "IDTYPE=sys_wwid IDNAME=naa.6000c29 DEVNAME=/dev/sda4 PVID=ab\n",
+        "/etc/lvm/lvm.conf": 'devices { filter = [ "a|sda|", "r|.*|" ] }\n',
+        "/etc/mdadm/mdadm.conf": "DEVICE /dev/sda1\n",
+        "/etc/systemd/system/srv.mount": "[Mount]\nWhat=/dev/sda1\nWhere=/srv\n",
+    }
+    guest = MemoryGuest({**files, "/etc/mdadm.conf": "DEVICE partitions\n"})
+    names = DeviceNames(filesystems=(ROOT, volume), by_name={"/dev/sda1": "/dev/sda1"})
+    found = list(storage(guest, replace(guest_os(guest), names=names)))
+    assert [each.id for each in found] == ["storage-vmware-names"] * 4
+    assert [each.message.split('"')[1] for each in found] == list(files)
+
+
 def test_findings_are_bounded_and_escaped() -> None:
     found = findings("".join(f"UUID=x\x1b{n} /x{n} ext4\n" for n in range(3000)))
     assert len(found) == 21

@@ -236,7 +236,8 @@ def _appended(guest: GuestReader, os: GuestOs, image: _Image) -> Planned:
             reason = f"{why}; nor can they be appended to it: {visible(str(error))}"
             yield _lacks(image.kernel, reason, remedy)
     if image.stale_names:
-        yield _holds_names(image.image)
+        hides = holds_stale_settings(guest, os, image.image)
+        yield _holds_names(image.image, Level.ERROR if hides else Level.WARNING)
 
 
 # what the operator is told
@@ -259,10 +260,10 @@ def _why(image: Initramfs, lacking: frozenset[str]) -> str:
     return f'"{visible(image.path)}" lacks {", ".join(sorted(lacking))}'
 
 
-def _holds_names(image: Initramfs) -> Finding:
+def _holds_names(image: Initramfs, level: Level) -> Finding:
     return Finding(
         id="initramfs-stale-names",
-        level=Level.WARNING,
+        level=level,
         message=f'"{visible(image.path)}" holds device names of VMware\'s, '
         "and no tool to rebuild it is known.",
         remedy="rebuild it in the guest; until then its boot may wait for a device that is not there.",

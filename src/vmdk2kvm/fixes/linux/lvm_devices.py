@@ -2,15 +2,18 @@
 
 /etc/lvm/devices/system.devices knows disks by serial numbers that change, and hides every other one: it
 is taken away, a copy kept; `vgimportdevices --all` makes a new one on KVM. Filters in lvm.conf that take
-/dev/sd… alone get a twin for /dev/vd…. An initramfs with the old files is built anew.
+/dev/sd… alone get a twin for /dev/vd…. The cache of device names that LVM kept up to RHEL 6 goes. An
+initramfs with the old files is built anew.
 """
 
+import re
 from collections.abc import Iterator
 
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text, read_linked_text, with_text
 from vmdk2kvm.fixes.stable_names import bounded
 from vmdk2kvm.fixes.storage_settings import (
+    LIMIT_BYTES,
     LVM_CONFIGURATIONS,
     LVM_DEVICES,
     hides_volumes,
@@ -18,14 +21,15 @@ from vmdk2kvm.fixes.storage_settings import (
     with_virtio_names,
 )
 from vmdk2kvm.formats import lvm_filter
+from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.changes import RemoveFile
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, FileSystem, GuestOs
 from vmdk2kvm.model.report import Finding, Level
-from vmdk2kvm.model.units import KIB
 
-_LIMIT_BYTES = 256 * KIB  # the one of RHEL 9, mostly comments, has 110 KiB
+_CACHE = "/etc/lvm/cache/.cache"
+_QUOTED = re.compile(r'"([^"\n]{1,255})"')
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
@@ -34,8 +38,13 @@ def _plan(guest: GuestReader, os: GuestOs) -> Planned:
         yield listed
     elif listed is not None and hides_volumes(os, listed.text):
         yield RemoveFile(path=LVM_DEVICES, before=listed.before)
+    cached = read_guest_text(guest, _CACHE)
+    if isinstance(cached, Finding):
+        yield cached
+    elif cached is not None and any(map(is_hostile, _QUOTED.findall(cached.text))):
+        yield RemoveFile(path=_CACHE, before=cached.before)
     for path in LVM_CONFIGURATIONS if physical_volumes(os) else ():
-        file = read_linked_text(guest, path, limit_bytes=_LIMIT_BYTES)
+        file = read_linked_text(guest, path, limit_bytes=LIMIT_BYTES)
         if isinstance(file, GuestText):
             yield from _loosened(os, file)
         elif file is not None:

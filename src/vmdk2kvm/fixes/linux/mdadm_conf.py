@@ -7,21 +7,18 @@ and lose the list of its members.
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, with_text
 from vmdk2kvm.fixes.stable_names import bounded
-from vmdk2kvm.fixes.storage_settings import MDADM_CONFIGURATIONS, with_all_devices
+from vmdk2kvm.fixes.storage_settings import LIMIT_BYTES, MDADM_CONFIGURATIONS, with_all_devices
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.mdadm_conf import Array
 from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
 from vmdk2kvm.model.report import Finding, Level
-from vmdk2kvm.model.units import KIB
-
-_LIMIT_BYTES = 128 * KIB
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
     seen: set[str] = set()
     for path in MDADM_CONFIGURATIONS:
-        file = read_linked_text(guest, path, limit_bytes=_LIMIT_BYTES)
+        file = read_linked_text(guest, path, limit_bytes=LIMIT_BYTES)
         if isinstance(file, Finding):
             yield file
         elif isinstance(file, GuestText) and file.path not in seen:
