@@ -62,7 +62,7 @@ def _pinned(datasource: CloudDatasource, guest: GuestReader) -> Planned:
         yield with_text(identify, cloud_config.without_identified(identify.text))
     present = read_guest_text(guest, PIN)
     if isinstance(present, Finding):
-        yield present
+        yield _in_the_way()
         return
     text = cloud_config.render_pin(datasource.value)
     if present is None or present.text != text:
@@ -138,6 +138,15 @@ def _vmware_only(what: str, keeps_network: bool) -> Finding:
         message=f"cloud-init {what}; on KVM there is none, so it takes the machine for a new one "
         f"and may give it new SSH keys, another host name{network}.",
         remedy=_REMEDY,
+    )
+
+
+def _in_the_way() -> Finding:
+    return Finding(
+        id="cloud-init-in-the-way",
+        level=Level.WARNING,
+        message=f'"{PIN}" is no regular file of a usual size, so the datasource is not pinned.',
+        remedy="move it away in the guest, then run again.",
     )
 
 

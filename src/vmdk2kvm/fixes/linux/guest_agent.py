@@ -8,9 +8,9 @@ for the network at the first start, installs the agent, and removes itself.
 from functools import partial
 
 from vmdk2kvm.fixes.fix import Fix, Planned, PlannedGuest
-from vmdk2kvm.fixes.guest_text import read_guest_text
+from vmdk2kvm.fixes.guest_text import read_guest_text, stands
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.guest.protocol import GuestReader
+from vmdk2kvm.guest.protocol import FileType, GuestReader
 from vmdk2kvm.model.changes import MakeSymlink, RunCommand, WriteFile
 from vmdk2kvm.model.choices import PackageFile
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
@@ -156,20 +156,35 @@ def _at_first_start(guest: GuestReader) -> Planned:
     text = _SCRIPT_TEXT.format(command=command, link=LINK, unit=UNIT, script=SCRIPT)
     yield from _file(guest, SCRIPT, text.encode(), 0o755)
     yield from _file(guest, UNIT, _UNIT_TEXT.encode(), 0o644)
-    if not guest.exists(LINK):
-        yield MakeSymlink(path=LINK, before=None, target=UNIT)
+    yield from _link(guest)
 
 
 def _starts_systemd(guest: GuestReader) -> bool:
     return guest.exists("/sbin/init") and guest.realpath("/sbin/init").endswith("/systemd")
 
 
+def _link(guest: GuestReader) -> Planned:
+    if not stands(guest, LINK):
+        yield MakeSymlink(path=LINK, before=None, target=UNIT)
+    elif guest.stat(LINK).type is not FileType.SYMLINK:
+        yield _in_the_way(LINK)
+    elif guest.readlink(LINK) != UNIT:
+        yield MakeSymlink(path=LINK, before=guest.readlink(LINK), target=UNIT)
+
+
 def _file(guest: GuestReader, path: str, content: bytes, mode: int) -> Planned:
     found = read_guest_text(guest, path, limit_bytes=16 << 20)
     if isinstance(found, Finding):
-        yield found
+        yield _in_the_way(path)
     elif found is None or found.before != content:
         yield WriteFile(path=path, before=found.before if found else None, after=content, mode=mode)
+
+
+def _in_the_way(path: str) -> Finding:
+    message = (
+        f'"{visible(path)}" is no regular file of a usual size, so the QEMU guest agent is not installed.'
+    )
+    return _finding("in-the-way", message, "move it away in the guest, then run again.", Level.WARNING)
 
 
 def _finding(id: str, message: str, remedy: str, level: Level = Level.INFO) -> Finding:

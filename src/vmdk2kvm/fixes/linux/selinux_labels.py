@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from vmdk2kvm.fixes.fix import Fix, Made, Planned, PlannedGuest
+from vmdk2kvm.fixes.guest_text import stands
 from vmdk2kvm.fixes.selinux_policy import AUTORELABEL, Policy, read_policy, to_label, unlabelled_mounts
 from vmdk2kvm.formats.linear_pattern import NotRead
 from vmdk2kvm.model.changes import Change, Relabel, SetLabel, WriteFile
@@ -62,12 +63,12 @@ def _of_programs(policy: Policy, guest: PlannedGuest, os: GuestOs) -> Iterator[C
 
 
 def _label_all(guest: PlannedGuest, os: GuestOs) -> Iterator[Change]:
-    if not guest.exists(AUTORELABEL) and (to_label(guest.made(), os) or guest.runs_programs()):
+    if not stands(guest, AUTORELABEL) and (to_label(guest.made(), os) or guest.runs_programs()):
         yield WriteFile(path=AUTORELABEL, before=None, after=b"")
 
 
 def _finding_of_all(guest: PlannedGuest) -> Iterator[Finding]:
-    if guest.exists(AUTORELABEL):
+    if stands(guest, AUTORELABEL):
         yield Finding(
             id="selinux-autorelabel",
             level=Level.WARNING,

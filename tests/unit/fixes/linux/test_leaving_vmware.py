@@ -9,7 +9,7 @@ from vmdk2kvm.fixes.catalog import FixOptions, chosen
 from vmdk2kvm.fixes.engine import apply, converge, plan
 from vmdk2kvm.fixes.undo import undo
 from vmdk2kvm.fixes.vmware_packages import tools
-from vmdk2kvm.guest.memory import File, Link, MemoryGuest
+from vmdk2kvm.guest.memory import File, Folder, Link, MemoryGuest, Node, Special
 from vmdk2kvm.guest.protocol import CommandResult
 from vmdk2kvm.model.changes import RunCommand, WriteFile
 from vmdk2kvm.model.choices import CloudDatasource, PackageFile
@@ -152,3 +152,82 @@ def test_a_shared_folder_that_may_be_absent_does_not_stop_the_boot(fstab: str) -
     assert [one.level.value for one in found if one.id == "vmware-shared-folder"] == (
         ["warning"] if "host" in fstab else []
     )
+
+
+NAMES = ("cloud-init-datasource", "vmware-tools", "guest-agent", "selinux-labels")
+PLACES = [
+    "/etc/fstab",
+    "/etc/cloud/cloud.cfg",
+    "/etc/cloud/cloud.cfg.d/99-vmdk2kvm.cfg",
+    "/etc/cloud/ds-identify.cfg",
+    "/var/lib/cloud/instance/datasource",
+    "/etc/vmware-tools/locations",
+    "/var/lib/dpkg/status",
+    "/var/lib/dpkg/info/open-vm-tools.list",
+    "/lib/apk/db/installed",
+    "/etc/yum.repos.d/a.repo",
+    "/etc/apt/sources.list",
+    "/etc/X11/xorg.conf",
+    "/etc/udev/rules.d/99-vmware-scsi-udev.rules",
+    "/etc/modprobe.d/vmware-tools.conf",
+    "/etc/modules",
+    "/etc/systemd/system/mnt.mount",
+    "/usr/bin/vmtoolsd",
+    "/sbin/init",
+    "/usr/bin/apt-get",
+    "/usr/sbin/qemu-ga",
+    "/etc/vmdk2kvm-guest-agent.sh",
+    "/etc/systemd/system/multi-user.target.wants/vmdk2kvm-guest-agent.service",
+    "/etc/selinux/config",
+    "/etc/selinux/targeted/contexts/files/file_contexts",
+    "/.autorelabel",
+    "/var/cache/vmdk2kvm/qemu-guest-agent.deb",
+]
+OBJECTS = {
+    "loop": Link(target="loop"),
+    "away": Link(target="../../../../../../etc/passwd"),
+    "pipe": Special(),
+    "folder": Folder(),
+    "large": File(content=b"\n" * (17 << 20)),
+    "noise": File(content=bytes(range(256)) * 300),
+}
+
+
+@pytest.mark.parametrize("what", OBJECTS)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("packages", [(), (PACKAGE,)])
+def test_whatever_stands_in_a_place_the_plan_is_made_or_told_of(
+    place: str, what: str, packages: tuple[PackageFile, ...]
+) -> None:
+    files: dict[str, bytes | str | Node] = {
+        **FILES,
+        "/etc/selinux/config": "SELINUX=enforcing\n",
+        place: OBJECTS[what],
+    }
+    if what == "loop":
+        files[place] = Link(target=place)
+    guest = MemoryGuest(files, programs=fails)
+    os = guest_os(MemoryGuest({}))
+    options = replace(ALL, guest_agent_packages=packages)
+    found = plan(tuple(fix for fix in chosen(options) if fix.name in NAMES), guest, os)
+    assert all(finding.remedy for finding in found.findings)
+    apply(found, guest, backup=True)
+
+
+def test_what_is_in_the_way_is_told_and_left() -> None:
+    link = "/etc/systemd/system/multi-user.target.wants/vmdk2kvm-guest-agent.service"
+    pin = "/etc/cloud/cloud.cfg.d/99-vmdk2kvm.cfg"
+    guest = MemoryGuest({**FILES, link: "mine", "/etc/vmdk2kvm-guest-agent.sh": Special(), pin: Folder()})
+    found = planned(guest, replace(ALL, remove_vmware_tools=False))
+    ids = [one.id for one in found.findings]
+    assert ids.count("guest-agent-in-the-way") == 2 and "cloud-init-in-the-way" in ids
+    assert [one.change.path for one in found.changes if not isinstance(one.change, RunCommand)] == [
+        "/etc/systemd/system/vmdk2kvm-guest-agent.service"
+    ]
+
+
+def test_a_link_to_another_unit_is_led_to_ours() -> None:
+    link = "/etc/systemd/system/multi-user.target.wants/vmdk2kvm-guest-agent.service"
+    guest = MemoryGuest({**FILES, link: Link(target="/dev/null")})
+    apply(planned(guest, FixOptions(install_guest_agent=True)), guest, backup=False)
+    assert guest.readlink(link) == "/etc/systemd/system/vmdk2kvm-guest-agent.service"
