@@ -264,7 +264,7 @@ def test_a_zip_bomb_as_initramfs() -> None:
 LARGE: dict[str, Callable[[], dict[str, Content]]] = {
     "ten megabytes": lambda: {"/etc/fstab": TEN_MEGABYTES["by-path names"]},
     "entries": lambda: {"/etc/fstab": "UUID=1 / ext4\n" + READ["by-path names"]},
-    "arguments": lambda: {MENU: f"linux /vmlinuz {ARGUMENTS['others']}\ninitrd /i\n"},
+    "arguments": lambda: {MENU: f"linux /vmlinuz {ARGUMENTS['the same']}\ninitrd /i\n"},
     "a bomb": lambda: {INITRAMFS: bomb(GIB)},
 }
 
