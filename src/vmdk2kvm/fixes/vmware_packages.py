@@ -6,7 +6,6 @@ network, and where it fails the guest keeps the tools, which do nothing on KVM.
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 
 from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text, with_text
 from vmdk2kvm.fixes.vmware_leftovers import ASK, Leftover
@@ -117,11 +116,10 @@ def _list_files(guest: GuestReader, name: str) -> tuple[str, ...]:
 
 
 def _paths_of(guest: GuestReader, lists: list[str]) -> tuple[str, ...]:
-    """The files in lists that name the folders on the way, too."""
+    """What lists name that is the tools' alone."""
     texts = (file.text for path in lists if isinstance(file := read_guest_text(guest, path), GuestText))
     paths = {line for text in texts for line in text.split("\n")}
-    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-    return tuple(sorted(filter(_is_tool_path, paths - folders)))[:_MOST_PATHS]
+    return tuple(sorted(filter(_is_tool_path, paths)))[:_MOST_PATHS]
 
 
 def _is_tool_path(path: str) -> bool:
