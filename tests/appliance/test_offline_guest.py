@@ -14,6 +14,7 @@ from vmdk2kvm.guest.memory import File, Folder, Link, Node
 from vmdk2kvm.guest.offline_guest import OfflineGuest
 from vmdk2kvm.model.guest_os import BootLoaderKind, Firmware, Mount
 from vmdk2kvm.stages import inspect
+from vmdk2kvm.stages.forecast import forecast
 from vmdk2kvm.tools.accelerator import Accelerator, probe
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(600)]
@@ -73,8 +74,7 @@ def test_mbr_ext4_with_a_journal_to_replay(disks: Shelf) -> None:
         assert copied.text.strip() == "1"
         session._mounted.clear()
 
-        found = inspect.run(session)
-        os = found.os
+        os = inspect.run(session)
         assert os.mounts == (Mount(device="/dev/sda1", mountpoint="/", type="ext4"),)
         assert session.read_bytes("/etc/late") == b"late\n"
         assert (os.arch, os.firmware, os.fstab) == (
@@ -86,13 +86,13 @@ def test_mbr_ext4_with_a_journal_to_replay(disks: Shelf) -> None:
         assert root and root.label == "the root" and root.uuid and root.partuuid
         kernel = os.kernels[0]
         assert kernel.initramfs and kernel.initramfs.modules == {"vmw_pvscsi", "sd_mod"}
-        assert {each.id for each in found.findings} >= {
+        assert {each.id for each in forecast(session, os)} >= {
             "fstab-vmware-names",
             "kernel-cmdline-vmware-names",
             "stale-device-map",
         }
         assert inspect.run_again(session, os) == os
-        assert inspect.run(session).os == os
+        assert inspect.run(session) == os
 
 
 def test_uefi_with_boot_esp_lvm_and_xfs(disks: Shelf) -> None:
@@ -113,8 +113,7 @@ def test_uefi_with_boot_esp_lvm_and_xfs(disks: Shelf) -> None:
         fill(session, {**boot(), "/boot/grub/grub.cfg": "", "/boot/efi": Folder()})
         session.mount("/dev/sda1", "/boot/efi")
         fill(session, {"/boot/efi/EFI/debian/grubx64.efi": b"MZ", "/boot/efi/EFI/debian/grub.cfg": ""})
-        found = inspect.run(session)
-        os = found.os
+        os = inspect.run(session)
         assert [(each.device, each.mountpoint, each.type) for each in os.mounts] == [
             ("/dev/sys-vg/root", "/", "xfs"),
             ("/dev/sda2", "/boot", "ext4"),
@@ -123,7 +122,7 @@ def test_uefi_with_boot_esp_lvm_and_xfs(disks: Shelf) -> None:
         ]
         assert (os.firmware, os.lvm, os.boot_loaders[0].kind) == (Firmware.UEFI, True, BootLoaderKind.GRUB2)
         assert os.boot_loaders[0].files == ("/boot/grub/grub.cfg", "/boot/efi/EFI/debian/grub.cfg")
-        assert "uefi-without-fallback-loader" in {each.id for each in found.findings}
+        assert "uefi-without-fallback-loader" in {each.id for each in forecast(session, os)}
         rooms = {each.mountpoint: each for each in os.space}
         assert rooms["/boot/efi"].free_inodes is None and rooms["/boot"].free_inodes
         assert 0 < rooms["/boot/efi"].free_bytes < 64 << 20
@@ -161,7 +160,7 @@ def test_btrfs_subvolumes_by_path(disks: Shelf) -> None:
         )
         assert taken.status == 0, taken.text
         session.unmount_all()
-        os = inspect.run(session).os
+        os = inspect.run(session)
         assert os.mounts == (
             Mount(device="/dev/sda1", mountpoint="/", type="btrfs", options=("subvol=/@",)),
             Mount(device="/dev/sda1", mountpoint="/home", type="btrfs", options=("subvol=/@home",)),
@@ -194,7 +193,7 @@ def test_one_volume_group_on_two_disks(disks: Shelf) -> None:
         fill(session, {**system("/dev/both/root / ext4\n/dev/sda1 /boot ext4\n"), "/boot": Folder()})
         session.mount("/dev/sda1", "/boot")
         fill(session, boot())
-        os = inspect.run(session).os
+        os = inspect.run(session)
         assert [each.mountpoint for each in os.mounts] == ["/", "/boot"]
         assert os.lvm and os.kernels[0].version == VERSION
         members = [each for each in os.names.filesystems if each.type == "LVM2_member"]
@@ -242,7 +241,7 @@ def test_a_hostile_guest_ends_in_bounded_time(disks: Shelf) -> None:
         assert {"/boot/latin\udce9", "/boot/new\nline"} <= set(session.list_tree("/boot"))
         with pytest.raises(GuestError, match="cannot be used"):
             session.read_bytes("/boot/latin\udce9")
-        os = inspect.run(session).os
+        os = inspect.run(session)
         assert (os.fstab, os.arch, os.boot_loaders) == (None, "unknown", ())
         image_of = os.kernels[0].initramfs
         assert image_of and image_of.error

@@ -7,9 +7,9 @@ from pathlib import Path
 from vmdk2kvm.errors import NoOperatingSystem
 from vmdk2kvm.guest.offline import open_guest
 from vmdk2kvm.guest.protocol import GuestSession
+from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.pipeline.context import Context
 from vmdk2kvm.stages import inspect
-from vmdk2kvm.stages.inspect import Inspected
 from vmdk2kvm.tools.accelerator import Accelerator, probe
 
 
@@ -21,7 +21,7 @@ def accelerator(run: Context) -> Accelerator:
     return found
 
 
-def look_into(run: Context, session: GuestSession) -> Inspected:
+def look_into(run: Context, session: GuestSession) -> GuestOs:
     """INSPECT, with the operator's own name for disks that hold no system. Raises GuestError."""
     try:
         return inspect.run(session)

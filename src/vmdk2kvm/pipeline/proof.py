@@ -75,7 +75,7 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
     """A guest that cannot be looked into is booted all the same, and judged by what can be seen of it."""
     with assemble.opened(run, overlays) as session:
         try:
-            os = assemble.look_into(run, session).os
+            os = assemble.look_into(run, session)
         except (NoOperatingSystem, GuestRefused) as error:
             return Placed(witness=False, without_witness=error.message.rstrip("."))
         left = _unplanned(session, os, fixes)

@@ -115,13 +115,14 @@ def _in_one_appliance(run: Context, overlays: tuple[Overlay, ...]) -> Repaired:
     with ExitStack() as opened:
         with run.timeline.stage(StageName.INSPECT):
             session = opened.enter_context(_opened(run, overlays))
-            inspected = assemble.look_into(run, session)
+            os = assemble.look_into(run, session)
         if not run.wants(StageName.FIX):
-            return Repaired(overlays=overlays, os=inspected.os, plan=_NO_CHANGES, findings=inspected.findings)
+            findings = tuple(forecast(session, os))
+            return Repaired(overlays=overlays, os=os, plan=_NO_CHANGES, findings=findings)
         with run.timeline.stage(StageName.FIX):
-            plan, findings = _fix(run, session, inspected.os)
+            plan, findings = _fix(run, session, os)
             opened.close()
-    return Repaired(overlays=overlays, os=inspected.os, plan=plan, findings=findings)
+    return Repaired(overlays=overlays, os=os, plan=plan, findings=findings)
 
 
 def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tuple[Finding, ...]]:
@@ -175,10 +176,10 @@ def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
     """The plan, with nothing applied; the overlays are thrown away."""
     overlays = fresh_overlays(views, run.folder.tmp)
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
-        inspected = assemble.look_into(run, session)
-        plan = plan_fixes(run.fixes, session, inspected.os)
-        left_out = tuple(_left_out(run, session, inspected.os))
-    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=(*plan.findings, *left_out))
+        os = assemble.look_into(run, session)
+        plan = plan_fixes(run.fixes, session, os)
+        left_out = tuple(_left_out(run, session, os))
+    return Repaired(overlays=(), os=os, plan=plan, findings=(*plan.findings, *left_out))
 
 
 def _left_out(run: Context, session: GuestSession, os: GuestOs) -> Iterator[Finding]:

@@ -15,9 +15,12 @@ class Inspected:
     findings: tuple[Finding, ...]
 
 
-def run(session: GuestSession) -> Inspected:
+def run(session: GuestSession) -> GuestOs:
     """Mount the guest and describe it. Raises NoOperatingSystem, GuestRefused, GuestError."""
-    os = inspection.inspect(session)
+    return inspection.inspect(session)
+
+
+def with_forecast(session: GuestSession, os: GuestOs) -> Inspected:
     return Inspected(os=os, findings=tuple(forecast(session, os)))
 
 

@@ -26,7 +26,7 @@ def findings(*without: str, **changed: bytes | str) -> dict[str, str]:
     """Ids with their messages; `changed` overrides FILES by path."""
     files = {path: node for path, node in FILES.items() if path not in without} | changed
     session = MemorySession([disk("/dev/sda", 0), partition("/dev/sda1", "ext4", "u1")], {"/dev/sda1": files})
-    found = inspect.run(session).findings
+    found = inspect.with_forecast(session, inspect.run(session)).findings
     assert all(each.remedy.endswith(".") and each.message.endswith(".") for each in found)
     return {each.id: each.message for each in found}
 
@@ -100,12 +100,13 @@ def test_the_fallback_loader(loader: str, expected: int) -> None:
         partition("/dev/sda2", "vfat", part_type=ESP),
     ]
     trees = {"/dev/sda1": {**FILES, "/boot/efi": Folder()}, "/dev/sda2": {f"/EFI/{loader}": b""}}
-    found = [each.id for each in inspect.run(MemorySession(devices, trees)).findings]
+    session = MemorySession(devices, trees)
+    found = [each.id for each in forecast(session, inspect.run(session))]
     assert found.count("uefi-without-fallback-loader") == expected
 
 
 def test_guest_text_is_escaped() -> None:
     session = MemorySession([disk("/dev/sda", 0), partition("/dev/sda1", "ext4", "u1")], {"/dev/sda1": FILES})
-    os = replace(inspect.run(session).os, fstab="/dev/disk/by-path/\x1b[2J / ext4\n")
+    os = replace(inspect.run(session), fstab="/dev/disk/by-path/\x1b[2J / ext4\n")
     shown = [each for each in forecast(session, os) if each.level is Level.ERROR]
     assert shown and "\x1b" not in shown[0].message
