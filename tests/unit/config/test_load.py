@@ -139,6 +139,13 @@ def test_a_relative_configuration_file_counts_from_the_current_directory(tmp_pat
         ),
         ("stages: [fetch, flatten, fix]\n", 1, 'the stage "fix" needs the stage "inspect"', None),
         ("stages: [fetch]\nqemu_test: true\n", 2, '"qemu_test" needs the stage "validate"', None),
+        (
+            "stages: validate\n",
+            1,
+            'the stage "validate" boots nothing without "qemu_test"',
+            'add "qemu_test", or leave "validate" out; `vmdk2kvm validate IMAGE` tests finished images.',
+        ),
+        ("stages: validate\nqemu_test: true\n", 1, 'the stage "validate" needs the stage "convert"', None),
     ],
 )
 def test_errors_name_file_and_line(text: str, line: int, part: str, hint: str | None) -> None:
@@ -148,6 +155,12 @@ def test_errors_name_file_and_line(text: str, line: int, part: str, hint: str | 
     assert error.message.startswith(f"{FILE}:{line}: ")
     assert hint is None or error.hint == hint
     assert error.exit_code == 2
+
+
+def test_all_stages_named_are_the_default() -> None:
+    """Nothing was picked, so the summary's "not tested" is all there is to say."""
+    named = "stages: [validate, convert, fix, inspect, flatten, fetch]\n"
+    assert set(from_text(named).settings.stages) == set(StageName)
 
 
 def test_a_bad_value_is_an_error_even_where_a_later_layer_would_win() -> None:
