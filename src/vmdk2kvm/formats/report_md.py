@@ -57,10 +57,17 @@ def _head(report: Report) -> Iterator[str]:
     seconds = sum(stage.seconds for stage in report.stages)
     yield f"# {escape(report.vm)}: {report.status.value}"
     yield ""
-    boot = report.boot
-    proof = "not tested" if boot is None or boot.verdict is Verdict.NOT_RUN else boot.verdict.value
-    yield f"Took {format_seconds(seconds)}. {len(report.changes)} changes in the guest. Boot: {proof}."
+    yield f"Took {format_seconds(seconds)}. {len(report.changes)} changes in the guest."
     yield ""
+    yield f"Boot: {_proof(report.boot)}."
+    yield ""
+
+
+def _proof(boot: BootEvidence | None) -> str:
+    if boot is not None and boot.verdict is not Verdict.NOT_RUN:
+        return str(boot.verdict.value)
+    reason = boot and boot.reason
+    return f"not tested: {escape(reason)}" if reason else "not tested"
 
 
 def _findings(report: Report) -> Iterator[str]:
