@@ -3,7 +3,7 @@
 from vmdk2kvm.cli import plan, render
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.errors import ValidationFailed
-from vmdk2kvm.model.report import Report, RunStatus, Verdict
+from vmdk2kvm.model.report import Report, RunStatus, StageStatus, Verdict
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
 
@@ -42,13 +42,15 @@ def _failure(settings: Settings, report: Report) -> ValidationFailed:
 
 
 def summary(settings: Settings, report: Report) -> list[str]:
-    seconds = sum(stage.seconds for stage in report.stages)
-    head = f"{render.one_line(report.vm)}: {report.status.value} in {format_seconds(seconds)}"
+    head = f"{render.one_line(report.vm)}: {report.status.value} in {format_seconds(report.seconds)}"
     disks = [
         f"{render.one_line(str(disk.path))} ({disk.format.value}, {format_bytes(disk.virtual_size_bytes)})"
         for disk in report.disks
     ]
     rows = [("disk", text) for text in disks]
+    reused = [stage.name.value for stage in report.stages if stage.status is StageStatus.REUSED]
+    if reused:
+        rows.append(("reused", f"{', '.join(reused)}: done by an earlier run, with the same inputs"))
     if report.guest is not None:
         rows.append(("guest", f"{render.one_line(report.guest.name)}, {len(report.changes)} changes"))
     rows.append(("boot", boot_line(report)))

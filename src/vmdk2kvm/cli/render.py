@@ -18,7 +18,7 @@ from vmdk2kvm.errors import Vmdk2KvmError
 from vmdk2kvm.formats import json_text
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.progress import Event, Found, Note, Progress, StageEnded, StageStarted
-from vmdk2kvm.model.report import Finding, Level
+from vmdk2kvm.model.report import Finding, Level, StageStatus
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
 Listener = Callable[[Event], None]
@@ -112,7 +112,8 @@ def told(event: StageStarted | StageEnded | Found | Note) -> list[str]:
         case StageStarted():
             return [f"{event.stage.value} …"]
         case StageEnded():
-            return [f"{event.stage.value} {event.status.value}, {format_seconds(event.seconds)}"]
+            when = " in an earlier run" if event.status is StageStatus.REUSED else ""
+            return [f"{event.stage.value} {event.status.value}, {format_seconds(event.seconds)}{when}"]
         case Found():
             return finding_lines(event.finding) if event.finding.level is not Level.INFO else []
         case Note():

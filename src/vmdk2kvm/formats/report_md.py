@@ -11,7 +11,7 @@ from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.plan_text import describe, title
 from vmdk2kvm.model.changes import RemoveFile, WriteFile
 from vmdk2kvm.model.guest_os import GuestOs
-from vmdk2kvm.model.report import BootEvidence, Report, Verdict
+from vmdk2kvm.model.report import BootEvidence, Report, StageStatus, Verdict
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
 # What acts anywhere, what makes a bare address a link, and what acts at the start of a line.
@@ -54,10 +54,9 @@ def _fence(text: str, least: int) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    seconds = sum(stage.seconds for stage in report.stages)
     yield f"# {escape(report.vm)}: {report.status.value}"
     yield ""
-    yield f"Took {format_seconds(seconds)}. {len(report.changes)} changes in the guest."
+    yield f"Took {format_seconds(report.seconds)}. {len(report.changes)} changes in the guest."
     yield ""
     yield f"Boot: {_proof(report.boot)}."
     yield ""
@@ -141,4 +140,5 @@ def _changes(report: Report) -> Iterator[str]:
 def _stages(report: Report) -> Iterator[str]:
     yield from ("## Stages", "", "| stage | status | time |", "|---|---|---|")
     for stage in report.stages:
-        yield f"| {stage.name.value} | {stage.status.value} | {format_seconds(stage.seconds)} |"
+        when = ", in an earlier run" if stage.status is StageStatus.REUSED else ""
+        yield f"| {stage.name.value} | {stage.status.value} | {format_seconds(stage.seconds)}{when} |"

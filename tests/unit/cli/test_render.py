@@ -43,6 +43,12 @@ def test_plain_lines_are_few_and_tell_rate_and_time_left() -> None:
     ]
 
 
+def test_a_reused_stage_is_told_as_such() -> None:
+    out = io.StringIO()
+    PlainLines(out)(StageEnded(stage=StageName.FIX, status=StageStatus.REUSED, seconds=61.0))
+    assert out.getvalue() == "fix reused, 1m01s in an earlier run\n"
+
+
 def test_the_end_of_a_disk_is_told_once() -> None:
     pace = Pace(5.0, lambda: 1.0)
     assert [pace.is_due(progress(done)) for done in (0, 100, 100)] == [True, True, False]

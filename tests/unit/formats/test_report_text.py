@@ -19,6 +19,9 @@ from vmdk2kvm.model.report import (
     BootEvidence,
     Report,
     RunStatus,
+    StageName,
+    StageResult,
+    StageStatus,
     Verdict,
 )
 
@@ -112,6 +115,16 @@ def test_a_boot_test_that_did_not_run_says_so() -> None:
     assert told["boot"]["verdict"] == "not-run"
     assert told["guest"] is None
     assert "\n\nBoot: not tested.\n\n" in report_md.render(empty)
+
+
+def test_a_reused_stage_is_not_told_as_new() -> None:
+    stages = (
+        StageResult(name=StageName.FETCH, status=StageStatus.OK, seconds=2.0),
+        StageResult(name=StageName.FIX, status=StageStatus.REUSED, seconds=61.0),
+    )
+    text = report_md.render(Report(vm="web", status=RunStatus.OK, stages=stages))
+    assert "Took 2.0s." in text
+    assert "| fetch | ok | 2.0s |\n| fix | reused | 1m01s, in an earlier run |\n" in text
 
 
 def test_a_boot_that_could_not_be_tested_says_why_in_the_report() -> None:
