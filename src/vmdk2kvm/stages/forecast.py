@@ -14,6 +14,7 @@ from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
+from vmdk2kvm.stages.proven import not_booted
 
 _ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
@@ -45,6 +46,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
         yield from _kernel(kernel)
     if os.firmware is Firmware.UEFI:
         yield from _fallback_loader(guest, os)
+    yield from not_booted(os)
 
 
 def _distribution(os: GuestOs) -> Iterator[Finding]:
