@@ -7,7 +7,7 @@ every character that means something escaped.
 import re
 from collections.abc import Iterator
 
-from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.escapes import one_line
 from vmdk2kvm.formats.plan_text import describe, title
 from vmdk2kvm.model.changes import RemoveFile, WriteFile
 from vmdk2kvm.model.guest_os import GuestOs
@@ -26,12 +26,12 @@ def render(report: Report) -> str:
 
 def escape(text: str) -> str:
     """`text` on one line, with nothing in it that Markdown or HTML would act on."""
-    return _ACTIVE.sub(r"\\\g<0>", _one_line(text).lstrip())
+    return _ACTIVE.sub(r"\\\g<0>", one_line(text).lstrip())
 
 
 def code(text: str) -> str:
     """A code span; "|" is left out of it, because it would end a table's cell."""
-    line = _one_line(text).replace("|", "\\x7c")
+    line = one_line(text).replace("|", "\\x7c")
     ticks = _fence(line, 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
@@ -42,10 +42,6 @@ def fenced(text: str, language: str = "") -> Iterator[str]:
     yield fence + language
     yield from text.removesuffix("\n").split("\n")
     yield fence
-
-
-def _one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _fence(text: str, least: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from vmdk2kvm.cli.live import open_bars
-from vmdk2kvm.cli.render import JsonLines, Pace, PlainLines, describe, one_line
+from vmdk2kvm.cli.render import JsonLines, Pace, PlainLines, describe
 from vmdk2kvm.model.progress import Event, Found, Note, Progress, StageEnded, StageStarted
 from vmdk2kvm.model.report import Finding, Level, StageName, StageStatus
 
@@ -118,7 +118,3 @@ def test_json_lines_are_one_object_each() -> None:
     assert [one["event"] for one in told] == kinds
     assert told[1]["done_bytes"] == MIB
     assert told[4] == {"event": "stage-ended", "stage": "fix", "status": "failed", "seconds": 1.235}
-
-
-def test_one_line_is_one_line() -> None:
-    assert one_line("a\tb\nc\x00") == r"a\tb\nc\x00"
