@@ -11,6 +11,7 @@ from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.fixes import journal
 from vmdk2kvm.fixes.catalog import FIXES
 from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.fixes.room import images_to_move_away
 from vmdk2kvm.formats import plain, plan_json
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestSession
@@ -173,11 +174,15 @@ def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManag
 
 
 def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
-    """The plan, with nothing applied; the overlays are thrown away."""
+    """The plan, with nothing applied; the overlays are thrown away.
+
+    Raises NoRoomInGuest where the repair would.
+    """
     overlays = fresh_overlays(views, run.folder.tmp)
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
         os = assemble.look_into(run, session)
         plan = plan_fixes(run.fixes, session, os)
+        images_to_move_away(plan, os, backup=not run.settings.no_backup)
         left_out = tuple(_left_out(run, session, os))
     return Repaired(overlays=(), os=os, plan=plan, findings=(*plan.findings, *left_out))
 
