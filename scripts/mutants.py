@@ -113,11 +113,11 @@ def _tested(node: ast.AST, value: bool) -> ast.AST:
 
 def mutants_of(source: str) -> list[Mutant]:
     tree = ast.parse(source)
-    owner = _owners(tree)
+    owner, declared = _owners(tree), set(_declared(tree))
     seen: Counter[str] = Counter()
     found = []
     for index, node in enumerate(ast.walk(tree)):
-        for choice, error in enumerate(errors_at(node)):
+        for choice, error in enumerate([] if node in declared else errors_at(node)):
             name = f"{owner[node]}: {_shown(node)} -> {_shown(error)}"
             seen[name] += 1
             again = f" ({seen[name]})" if seen[name] > 1 else ""
@@ -138,8 +138,16 @@ def mutated(source: str, mutant: Mutant) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
+def _declared(tree: ast.Module) -> Iterator[ast.AST]:
+    """Annotations and decorators: mypy reads them, and an error there is none of the code's behaviour."""
+    for node in ast.walk(tree):
+        annotations = [getattr(node, name, None) for name in ("annotation", "returns")]
+        for each in (*annotations, *getattr(node, "decorator_list", ())):
+            yield from ast.walk(each) if each is not None else ()
+
+
 def _owners(tree: ast.Module) -> dict[ast.AST, str]:
-    """The function or class each node stands in; annotations and patterns' parts too."""
+    """The function or class each node stands in."""
     owners: dict[ast.AST, str] = {}
 
     def visit(node: ast.AST, owner: str) -> None:

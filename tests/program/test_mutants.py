@@ -18,6 +18,8 @@ from scripts.mutants import SRC, Measured, judges_of, modules, mutants_of, mutat
         ("x = 1", {"x = 2"}),
         ("x = True", {"x = False"}),
         ("x = 'text'", set()),
+        ("x: A | None", set()),
+        ("@f(a=True)\ndef g(x: A | B) -> A | B:\n    pass", set()),
         ("x = a if b else c", {"x = a if True else c", "x = a if False else c"}),
         ("x = [a for a in b if a]", {"x = [a for a in b if True]", "x = [a for a in b if False]"}),
         ("def f():\n    return a", {"def f():\n    return None"}),
