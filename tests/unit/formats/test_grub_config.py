@@ -87,3 +87,8 @@ def test_editing_twice_is_editing_once(text: str) -> None:
     assert [each.image for each in kernel_commands(once)] == [each.image for each in before]
     same = {one.span: one.value or "" for each in before for one in each.parameters if one.span}
     assert splice(text, same) == text
+
+
+def test_a_keyword_alone_between_kernel_and_initrd() -> None:
+    text = "linux /vmlinuz root=/dev/sda1\nif true\nthen\ninitrd /initrd.img\nfi\n"
+    assert [(each.image, each.has_initrd) for each in kernel_commands(text)] == [("/vmlinuz", True)]
