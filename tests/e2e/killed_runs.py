@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,12 @@ STAGES = ("fetch", "flatten", "inspect", "fix", "convert", "validate")
 class Moment:
     stage: str
     fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    stage: str
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +77,47 @@ def run_whole(command: list[str], scratch: Path) -> dict:
 
 def kill_at(command: list[str], moment: Moment, seconds: dict[str, float], scratch: Path) -> str:
     """Start, wait until the stage has run for its fraction, kill -9; the stage it was in by then."""
+    with _started(command, scratch) as process:
+        return _signal_at(process, moment, seconds, lambda: os.kill(process.pid, signal.SIGKILL))
+
+
+def interrupt_at(
+    command: list[str], moment: Moment, seconds: dict[str, float], scratch: Path, *, by_terminal: bool
+) -> Ended:
+    """The same with Ctrl-C. A terminal sends it to the children, too; `kill -INT` to the command alone."""
+    send = os.killpg if by_terminal else os.kill
+    # a zoo in the background ignores the signal, and its children inherit that
+    hearing = ["env", "--default-signal=INT", *command]
+    with _started(hearing, scratch, process_group=0) as process:
+        stage = _signal_at(process, moment, seconds, lambda: send(process.pid, signal.SIGINT))
+    return Ended(stage=stage, status=process.returncode)
+
+
+def _started(command: list[str], scratch: Path, process_group: int | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(scratch),
+        process_group=process_group,
+    )
+
+
+def _signal_at(
+    process: subprocess.Popen[str], moment: Moment, seconds: dict[str, float], send: Callable[[], None]
+) -> str:
+    """Returns when the process has closed its stderr."""
     stage = ""
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(scratch)
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            stage = started_stage(line) or stage
-            if stage == moment.stage:
-                time.sleep(moment.fraction * seconds[stage])
-                break
-        os.kill(process.pid, signal.SIGKILL)
-        for line in process.stderr:
-            stage = started_stage(line) or stage
+    assert process.stderr is not None
+    for line in process.stderr:
+        stage = started_stage(line) or stage
+        if stage == moment.stage:
+            time.sleep(moment.fraction * seconds[stage])
+            break
+    send()
+    for line in process.stderr:
+        stage = started_stage(line) or stage
     return stage
 
 
