@@ -59,6 +59,7 @@ class KillRow:
     def _faults(self, folder: Path) -> Iterator[str]:
         reference = reference_of(self.flags)
         output, scratch = folder / "out", folder / "tmp"
+        before = runs.forgotten(scratch)
         command = runs.argv(build(GUESTS[self.guest]), output, *self.flags)
         if self.moment is None:
             runs.kill_at_rename(command, output / self.guest / f"{self.guest}-disk0.qcow2", scratch)
@@ -68,7 +69,7 @@ class KillRow:
         outcome = runs.outcome(runs.run_whole(command, scratch), output)
         runs.wait_until_alone(folder)
         yield from _differences(reference.outcome, outcome)
-        yield from (f"left behind: {path}" for path in runs.left_behind(scratch))
+        yield from (f"left behind: {path}" for path in runs.left_behind(scratch, before))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,23 +93,18 @@ class CancelRow:
         reference = reference_of(WHOLE)
         output, scratch = folder / "out", folder / "tmp"
         command = runs.argv(build(GUESTS[self.guest]), output, *WHOLE)
-        others = set(runs.left_behind(scratch))
+        before = runs.forgotten(scratch)
         ended = runs.interrupt_at(
             command, IN_REBUILD, reference.seconds, scratch, by_terminal=self.by_terminal
         )
         if ended != runs.Ended(stage="fix", status=130):
             yield f"cancelled in {ended.stage} with status {ended.status}"
         runs.wait_until_alone(folder)
-        left = {*runs.left_behind(scratch), *map(str, (output / self.guest / ".vmdk2kvm/tmp").glob("*"))}
+        left = runs.left_behind(scratch, before)
+        left += map(str, (output / self.guest / ".vmdk2kvm/tmp").glob("*"))
+        yield from (f"left behind: {path}" for path in left)
         outcome = runs.outcome(runs.run_whole(command, scratch), output)
-        # an appliance of another row may just be starting: its folder is in use by now, or gone
-        still = left.intersection(runs.left_behind(scratch)) if _only_sockets(left) else left
-        yield from (f"left behind: {path}" for path in sorted(still - others))
         yield from _differences(reference.outcome, outcome)
-
-
-def _only_sockets(paths: set[str]) -> bool:
-    return all(path.startswith("/tmp/libguestfs") for path in paths)
 
 
 def _killed_within(command: list[str], moment: Moment, seconds: dict[str, float], folder: Path) -> bool:

@@ -131,18 +131,18 @@ def started_stage(line: str) -> str | None:
 
 def kill_at_rename(command: list[str], final: Path, scratch: Path) -> None:
     """The disk is whole and synced as .part; the process dies on entering the rename to its name."""
-    calls = "rename,renameat,renameat2"
+    calls, part = "rename,renameat,renameat2", final.with_name(final.name + ".part")
     subprocess.run(
         [
-            *("strace", "-f", "-qq", "-o", "/dev/null", "-P", str(final), "-e", f"trace={calls}"),
-            *("-e", f"inject={calls}:error=EIO:signal=SIGKILL:when=1", *command),
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-P", str(part), "-e", f"trace={calls}"),
+            *("-e", f"inject={calls}:error=EIO:signal=SIGKILL", *command),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment(scratch),
     )
     assert not final.exists(), "the rename happened before the kill"
-    assert final.with_name(final.name + ".part").exists(), "the kill came before the copy was whole"
+    assert part.exists(), "the kill came before the copy was whole"
 
 
 def wait_until_alone(folder: Path, timeout_s: float = 10.0) -> None:
@@ -163,12 +163,23 @@ def processes_on(folder: Path) -> Iterator[str]:
             yield line
 
 
-def left_behind(scratch: Path) -> list[str]:
-    """Temporary files nobody uses any more: in the run's TMPDIR, and libguestfs' sockets in /tmp."""
+def left_behind(scratch: Path, before: frozenset[str] = frozenset(), patience_s: float = 30.0) -> list[str]:
+    """Temporary files nobody uses any more, which were not there `before`.
+
+    Another row may have been killed just now: what its next run sweeps away within `patience_s` is its own.
+    """
+    deadline = time.monotonic() + patience_s
+    while (left := forgotten(scratch) - before) and time.monotonic() < deadline:
+        time.sleep(1)
+    return sorted(left)
+
+
+def forgotten(scratch: Path) -> frozenset[str]:
+    """What no process names: all in the run's TMPDIR, and libguestfs' sockets in /tmp."""
     running = list(processes_on(Path("/tmp/libguestfs")))
     sockets = [str(path) for path in Path("/tmp").glob("libguestfs*")]
-    forgotten = [path for path in sockets if not any(path in line for line in running)]
-    return [str(path) for path in scratch.rglob("*")] + forgotten
+    dead = (path for path in sockets if not any(path in line for line in running))
+    return frozenset((*map(str, scratch.rglob("*")), *dead))
 
 
 def outcome(report: dict, output: Path) -> Outcome:
