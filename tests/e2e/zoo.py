@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.e2e import kill_rows, rows
-from tests.e2e.kill_rows import KillRow
+from tests.e2e.kill_rows import CancelRow, KillRow
 from tests.e2e.rows import Outcome
 from tests.guests.catalog import GUESTS
 from tests.guests.disk import entry_name
 
-Row = rows.Row | KillRow
+Row = rows.Row | KillRow | CancelRow
 
 ALL_ROWS: tuple[Row, ...] = (*rows.ROWS, *kill_rows.ROWS)
 ROOT = Path(__file__).parents[2]

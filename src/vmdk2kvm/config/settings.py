@@ -203,7 +203,9 @@ class Settings(BaseModel):
     )
 
     stages: Annotated[Stages, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
-        tuple(StageName), min_length=1, description="the stages to run; repeat it for each"
+        tuple(StageName),
+        min_length=1,
+        description="the stages to run; repeat it for each; validate needs qemu_test",
     )
     dry_run: Annotated[StrictBool, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
         False, description="show the exact changes and make none; the same as the command plan"

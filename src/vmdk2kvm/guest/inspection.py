@@ -22,7 +22,7 @@ from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
 from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
 from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in, names_used
 from vmdk2kvm.guest.inspection_roots import find_root
-from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession, optional_text
 from vmdk2kvm.guest.unlock import volumes
 from vmdk2kvm.model.guest_os import BootLoader, GuestOs, Mount, OsFamily, Space
 from vmdk2kvm.model.network import Nic
@@ -105,7 +105,7 @@ def _read(
     loaders = find_boot_loaders(session, firmware, boot_partitions(devices, mounts))
     images = [kernel.initramfs for kernel in before.kernels] if before else []
     kernels = read_kernels(session, {image.path: image for image in images if image})
-    fstab = _text(session, FSTAB)
+    fstab = optional_text(session, FSTAB)
     family, identity, version, name = _distribution(session)
     return GuestOs(
         family=family,
@@ -130,7 +130,7 @@ def _read(
 def _distribution(guest: GuestReader) -> tuple[OsFamily, str, str, str]:
     """Family, id, version and name, from os-release or the file older systems have."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
-        text = _text(guest, path)
+        text = optional_text(guest, path)
         if text is not None:
             facts = os_release.parse(text)
             identity = facts.get("ID", "linux")
@@ -138,7 +138,7 @@ def _distribution(guest: GuestReader) -> tuple[OsFamily, str, str, str]:
             version = facts.get("VERSION_ID", "")
             return _family(identity, facts.get("ID_LIKE", "")), identity, version, name
     for path, family, identity in _OLD_FILES:
-        text = _text(guest, path)
+        text = optional_text(guest, path)
         if text is not None:
             line = text.strip().partition("\n")[0]
             version = next((word for word in line.split() if word[:1].isdigit()), "")
@@ -168,16 +168,9 @@ def _naming_texts(guest: GuestReader, fstab: str | None, loaders: Iterable[BootL
     """Everything that may name a device of the source machine."""
     paths = [path for pattern in _NAMING_FILES for path in guest.glob(pattern)]
     paths += [path for loader in loaders for path in loader.files]
-    return (fstab or "", *filter(None, (_text(guest, path) for path in paths)))
+    return (fstab or "", *filter(None, (optional_text(guest, path) for path in paths)))
 
 
 def _space(session: GuestSession, mountpoint: str) -> Space:
     room = session.room(mountpoint)
     return Space(mountpoint=mountpoint, free_bytes=room.free_bytes, free_inodes=room.free_inodes)
-
-
-def _text(guest: GuestReader, path: str) -> str | None:
-    try:
-        return guest.read_text(path)
-    except (FileNotFoundError, GuestError):
-        return None

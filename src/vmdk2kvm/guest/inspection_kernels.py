@@ -11,7 +11,7 @@ from vmdk2kvm.errors import GuestError
 from vmdk2kvm.formats import initramfs, kernel_version
 from vmdk2kvm.formats.kernel_modules import module_of_path, parse_builtin, parse_dependencies
 from vmdk2kvm.formats.machine_code import SETUP_BYTES, bzimage_release
-from vmdk2kvm.guest.protocol import FileType, GuestReader
+from vmdk2kvm.guest.protocol import FileType, GuestReader, optional_text
 from vmdk2kvm.model.guest_os import Initramfs, InitramfsTool, Kernel
 
 _IMAGES = (
@@ -99,13 +99,13 @@ def _written_release(guest: GuestReader, image: str) -> str | None:
 
 def _kernel(guest: GuestReader, image: str, version: str, known: Known) -> Kernel:
     folder = f"/lib/modules/{version}"
-    dependencies = _text(guest, f"{folder}/modules.dep")
+    dependencies = optional_text(guest, f"{folder}/modules.dep")
     return Kernel(
         version=version,
         image=image,
         initramfs=_initramfs(guest, image, version, known),
         available=_available(guest, folder) if dependencies is None else frozenset(_modules(dependencies)),
-        builtin=parse_builtin(_text(guest, f"{folder}/modules.builtin") or ""),
+        builtin=parse_builtin(optional_text(guest, f"{folder}/modules.builtin") or ""),
     )
 
 
@@ -144,10 +144,3 @@ def _is_program(guest: GuestReader, path: str) -> bool:
     except (FileNotFoundError, GuestError):
         return False
     return stat.type is FileType.REGULAR and stat.mode & 0o111 != 0
-
-
-def _text(guest: GuestReader, path: str) -> str | None:
-    try:
-        return guest.read_text(path)
-    except (FileNotFoundError, GuestError):
-        return None

@@ -9,7 +9,7 @@ from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.fstab import Entry
 from vmdk2kvm.guest.inspection_crypt import Named, read_names, refusal
 from vmdk2kvm.guest.inspection_names import SourceNames, names_in
-from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession, optional_text
 from vmdk2kvm.guest.unlock import volumes
 
 ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs"})
@@ -71,20 +71,23 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
 def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
     if device.content != "btrfs":
         session.mount(device.device, "/", read_only=True)
-        found = Root(device=device.device, fstab=_fstab(session, ""), crypt_names=read_names(session, ""))
-        return [found] if _looks_like_root(session, "") else []
+        if not _looks_like_root(session, ""):
+            return []
+        fstab_text = optional_text(session, "/etc/fstab")
+        return [Root(device=device.device, fstab=fstab_text, crypt_names=read_names(session, ""))]
     session.mount(device.device, "/", options=_TOP_LEVEL, read_only=True)
     subvolumes = session.subvolumes()
+    folders = {"": ""} | {path: f"/{path}" for path in subvolumes.paths[:_MAX_SUBVOLUMES]}
     return [
         Root(
             device=device.device,
             subvolume=path,
             is_default=path == subvolumes.default,
-            fstab=_fstab(session, f"/{path}" if path else ""),
-            crypt_names=read_names(session, f"/{path}" if path else ""),
+            fstab=optional_text(session, f"{folder}/etc/fstab"),
+            crypt_names=read_names(session, folder),
         )
-        for path in ("", *subvolumes.paths[:_MAX_SUBVOLUMES])
-        if _looks_like_root(session, f"/{path}" if path else "")
+        for path, folder in folders.items()
+        if _looks_like_root(session, folder)
     ]
 
 
@@ -94,13 +97,6 @@ def _looks_like_root(guest: GuestReader, folder: str) -> bool:
         return False
     names = {path.rpartition("/")[2] for path in guest.glob(f"{folder}/etc/*")}
     return bool(names & _RELEASE_FILES) or {"fstab", "passwd"} <= names
-
-
-def _fstab(guest: GuestReader, folder: str) -> str | None:
-    try:
-        return guest.read_text(f"{folder}/etc/fstab")
-    except (FileNotFoundError, GuestError):
-        return None
 
 
 def _choose(roots: list[Root], devices: Sequence[BlockDevice]) -> Root:

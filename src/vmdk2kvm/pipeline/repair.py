@@ -11,6 +11,7 @@ from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.fixes import journal
 from vmdk2kvm.fixes.catalog import FIXES
 from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.fixes.room import images_to_move_away
 from vmdk2kvm.formats import plain, plan_json
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.protocol import GuestSession
@@ -119,13 +120,14 @@ def _in_one_appliance(run: Context, overlays: tuple[Overlay, ...]) -> Repaired:
     with ExitStack() as opened:
         with run.timeline.stage(StageName.INSPECT):
             session = opened.enter_context(_opened(run, overlays))
-            inspected = assemble.look_into(run, session)
+            found = assemble.look_into(run, session)
         if not run.wants(StageName.FIX):
-            return Repaired(overlays=overlays, os=inspected.os, plan=_NO_CHANGES, findings=inspected.findings)
+            findings = inspect.with_forecast(session, found).findings
+            return Repaired(overlays=overlays, os=found.os, plan=_NO_CHANGES, findings=findings)
         with run.timeline.stage(StageName.FIX):
-            plan, findings = _fix(run, session, inspected.os)
+            plan, findings = _fix(run, session, found.os)
             opened.close()
-    return Repaired(overlays=overlays, os=inspected.os, plan=plan, findings=findings)
+    return Repaired(overlays=overlays, os=found.os, plan=plan, findings=(*found.findings, *findings))
 
 
 def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tuple[Finding, ...]]:
@@ -176,13 +178,18 @@ def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManag
 
 
 def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
-    """The plan, with nothing applied; the overlays are thrown away."""
+    """The plan, with nothing applied; the overlays are thrown away.
+
+    Raises NoRoomInGuest where the repair would.
+    """
     overlays = fresh_overlays(views, run.folder.tmp)
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
-        inspected = assemble.look_into(run, session)
-        plan = plan_fixes(run.fixes, session, inspected.os)
-        left_out = tuple(_left_out(run, session, inspected.os))
-    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=(*plan.findings, *left_out))
+        found = assemble.look_into(run, session)
+        plan = plan_fixes(run.fixes, session, found.os)
+        images_to_move_away(plan, found.os, backup=not run.settings.no_backup)
+        left_out = tuple(_left_out(run, session, found.os))
+    findings = (*found.findings, *plan.findings, *left_out)
+    return Repaired(overlays=(), os=found.os, plan=plan, findings=findings)
 
 
 def _left_out(run: Context, session: GuestSession, os: GuestOs) -> Iterator[Finding]:

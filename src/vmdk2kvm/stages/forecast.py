@@ -6,20 +6,20 @@ A forecast is made before any repair: most of what it names FIX takes care of, a
 import re
 from collections.abc import Iterable, Iterator
 
-from vmdk2kvm.errors import GuestError
+from vmdk2kvm.fixes.linux.device_map import DEVICE_MAPS
 from vmdk2kvm.fixes.linux.initramfs import BOOT_CRITICAL
 from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.boot_files import GENERATOR_PATHS
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.guest.protocol import GuestReader
+from vmdk2kvm.guest.protocol import GuestReader, optional_text
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.stages.hardware import emulated_hardware
+from vmdk2kvm.stages.proven import not_booted
 
 _ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
-_DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
 _FALLBACK = "[Ee][Ff][Ii]/[Bb][Oo][Oo][Tt]/[Bb][Oo][Oo][Tt]{suffix}.[Ee][Ff][Ii]"
 _SUFFIXES = {
     "x86_64": "[Xx]64",
@@ -47,6 +47,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
         yield from _kernel(kernel)
     if os.firmware is Firmware.UEFI:
         yield from _fallback_loader(guest, os)
+    yield from not_booted(os)
 
 
 def _distribution(os: GuestOs) -> Iterator[Finding]:
@@ -83,7 +84,7 @@ def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     paths = [path for loader in os.boot_loaders for path in loader.files]
     paths += [path for pattern in GENERATOR_PATHS for path in guest.glob(pattern)]
     for path in dict.fromkeys(paths):
-        found = _ROOT_ARGUMENT.findall(_text(guest, path))
+        found = _ROOT_ARGUMENT.findall(optional_text(guest, path) or "")
         names = [name for name in dict.fromkeys(found) if is_hostile(name)]
         if names:
             yield Finding(
@@ -95,8 +96,8 @@ def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
 
 
 def _device_maps(guest: GuestReader) -> Iterator[Finding]:
-    for path in _DEVICE_MAPS:
-        if any(is_hostile(word) for word in _text(guest, path).split()):
+    for path in DEVICE_MAPS:
+        if any(is_hostile(word) for word in (optional_text(guest, path) or "").split()):
             yield Finding(
                 id="stale-device-map",
                 level=Level.INFO,
@@ -150,13 +151,6 @@ def _fallback_loader(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
             "and the boot entry stays behind in VMware's NVRAM.",
             remedy="FIX puts the distribution's loader there (uefi-fallback-loader).",
         )
-
-
-def _text(guest: GuestReader, path: str) -> str:
-    try:
-        return guest.read_text(path)
-    except (FileNotFoundError, GuestError):
-        return ""
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -104,3 +104,8 @@ def test_variables_that_menus_hand_to_kernels_are_arguments() -> None:
     ]
     spans = {one.span for each in found for one in each.parameters if one.span}
     assert splice(text, dict.fromkeys(spans, "U")) == text.replace("/dev/sda2", "U")
+
+
+def test_a_keyword_alone_between_kernel_and_initrd() -> None:
+    text = "linux /vmlinuz root=/dev/sda1\nif true\nthen\ninitrd /initrd.img\nfi\n"
+    assert [(each.image, each.has_initrd) for each in kernel_commands(text)] == [("/vmlinuz", True)]

@@ -10,12 +10,12 @@ from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.changes import RemoveFile
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
 
-_PATHS = ("/boot/grub/device.map", "/boot/grub2/device.map")
+DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
     del os  # the file is stale whatever the system
-    for path in _PATHS:
+    for path in DEVICE_MAPS:
         file = read_guest_text(guest, path)
         if not isinstance(file, GuestText):
             yield from (file,) if file else ()
