@@ -29,7 +29,7 @@ def findings(*without: str, **changed: bytes | str) -> dict[str, str]:
     """Ids with their messages; `changed` overrides FILES by path."""
     files = {path: node for path, node in FILES.items() if path not in without} | changed
     session = MemorySession([disk("/dev/sda", 0), partition("/dev/sda1", "ext4", "u1")], {"/dev/sda1": files})
-    found = inspect.with_forecast(session, inspect.run(session).os).findings
+    found = inspect.with_forecast(session, inspect.run(session)).findings
     assert all(each.remedy.endswith(".") and each.message.endswith(".") for each in found)
     return {each.id: each.message for each in found}
 
