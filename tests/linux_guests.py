@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from tests.initramfs_images import image
 from vmdk2kvm.formats.initramfs import describe
 from vmdk2kvm.formats.kernel_modules import parse_dependencies, with_dependencies
-from vmdk2kvm.guest.memory import MemoryGuest
+from vmdk2kvm.guest.memory import Folder, MemoryGuest
 from vmdk2kvm.guest.protocol import CommandResult, GuestReader
 from vmdk2kvm.model.guest_os import (
     DeviceNames,
@@ -56,6 +56,13 @@ CRITICAL = frozenset(
         "scsi_mod",
     }
 )
+
+
+COPIED_SETTINGS = (
+    *("/etc/lvm/lvm.conf", "/etc/lvm/devices/system.devices"),
+    *("/etc/mdadm.conf", "/etc/mdadm/mdadm.conf"),
+)
+CRYPTROOT_HOOK = "/usr/share/initramfs-tools/hooks/cryptroot"
 
 
 def image_path(version: str = VERSION) -> str:
@@ -143,14 +150,53 @@ def run_program(guest: MemoryGuest, argv: tuple[str, ...], env: dict[str, str]) 
             return _dracut(guest, path, version, names.split())
         case ("dracut", "--force", path, version):
             return _dracut(guest, path, version, [])
-        case ("mkinitcpio", *options, "-S", "autodetect", "-k", version, "-g", path):
+        case ("mkinitcpio", *options, "-S", "autodetect,kms", "-k", version, "-g", path):
             return _mkinitcpio(guest, path, version, options)
         case ("mkinitfs", "-o", path, version):
             return _mkinitfs(guest, path, version)
         case ("mkinitrd", "-B", "-k", kernel, "-b", folder, "-i", name):
             return _mkinitrd(guest, f"{folder}/{name}", kernel.partition("-")[2])
         case _:
+            return _remove_tools(guest, argv)
+
+
+def _remove_tools(guest: MemoryGuest, argv: tuple[str, ...]) -> CommandResult:
+    match argv:
+        case ("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--purge", *names):
+            return _dpkg_purge(guest, names)
+        case ("sh", "-c", command, "sh", *files) if command.endswith('"$@" && rm -f "$@"'):
+            for path in files:
+                guest.remove(path)
+            _write(guest, "/usr/sbin/qemu-ga", b"")
+            return CommandResult(status=0, output="")
+        case ("apk", "del", "--no-network", *_) | ("pacman", "-R", *_) | ("sh", "-c", *_):
+            return _remove_daemon(guest)
+        case ("/usr/bin/vmware-uninstall-tools.pl",):
+            guest.remove("/etc/vmware-tools/locations")
+            return _remove_daemon(guest)
+        case _:
             return CommandResult(status=1, output=f"{' '.join(argv)}: refused\n")
+
+
+def _dpkg_purge(guest: MemoryGuest, names: list[str]) -> CommandResult:
+    status = guest.read_text("/var/lib/dpkg/status")
+    stanzas = [s for s in status.split("\n\n") if s.split("\n")[0].removeprefix("Package: ") not in names]
+    guest.write_bytes("/var/lib/dpkg/status", "\n\n".join(stanzas).encode())
+    for path in [path for name in names for path in guest.glob(f"/var/lib/dpkg/info/{name}.list")]:
+        for file in _lines(guest, path):
+            if file in guest.snapshot() and not isinstance(guest.snapshot()[file], Folder):
+                guest.remove(file)
+        guest.remove(path)
+    return CommandResult(status=0, output=f"Purging {' '.join(names)}\n")
+
+
+def _remove_daemon(guest: MemoryGuest) -> CommandResult:
+    """rpm(8), apk(8) and pacman(8) at their work: the daemon is gone, and so is what their lists say."""
+    guest.remove("/usr/bin/vmtoolsd")
+    for path in guest.glob("/lib/apk/db/installed"):
+        stanzas = [s for s in guest.read_text(path).split("\n\n") if "\nP:open-vm-tools" not in f"\n{s}"]
+        guest.write_bytes(path, "\n\n".join(stanzas).encode())
+    return CommandResult(status=0, output="")
 
 
 def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:
@@ -160,21 +206,25 @@ def _update_initramfs(guest: MemoryGuest, version: str) -> CommandResult:
         path.replace("/etc/initramfs-tools", "conf"): guest.read_bytes(path)
         for path in guest.glob("/etc/initramfs-tools/conf.d/*")
     }
-    _write(guest, image_path(version), image(_closed(guest, version, names), baked))
+    if guest.exists(CRYPTROOT_HOOK) and guest.exists("/etc/crypttab"):  # of cryptsetup-initramfs
+        baked["cryptroot/crypttab"] = guest.read_bytes("/etc/crypttab")
+    _write(guest, image_path(version), image(_closed(guest, version, names), baked | _copied(guest)))
     _write(guest, f"/var/lib/initramfs-tools/{version}", b"sum\n")
     return CommandResult(status=0, output=f"update-initramfs: Generating {image_path(version)}\n")
 
 
 def _dracut(guest: MemoryGuest, path: str, version: str, added: list[str]) -> CommandResult:
-    names, omitted = {*VMWARE_ONLY, *added}, set()
+    names, omitted, items = {*VMWARE_ONLY, *added}, set(), {}
     for drop_in in ("/etc/dracut.conf", *guest.glob("/etc/dracut.conf.d/*.conf")):
         text = guest.read_text(drop_in) if guest.exists(drop_in) else ""
         for words in re.findall(r'add_drivers\+="([^"]*)"', text):
             names.update(words.split())
         for words in re.findall(r'omit_drivers\+="([^"]*)"', text):
             omitted.update(words.split())
+        for words in re.findall(r'install_items\+="([^"]*)"', text):
+            items |= {item.lstrip("/"): guest.read_bytes(item) for item in words.split()}
     held = [name for name in _closed(guest, version, names) if name not in omitted]
-    _write(guest, path, image(held, compression="gzip"))
+    _write(guest, path, image(held, items | _copied(guest), compression="gzip"))
     return CommandResult(status=0, output="")
 
 
@@ -227,6 +277,11 @@ def _mkinitrd(guest: MemoryGuest, path: str, version: str) -> CommandResult:
         return CommandResult(status=1, output="Cannot determine dependencies of module\n")
     _write(guest, path, image(_closed(guest, version, names), compression="gzip"))
     return CommandResult(status=0, output="")
+
+
+def _copied(guest: MemoryGuest) -> dict[str, bytes]:
+    """Settings of md and LVM, which the tools take over as they are."""
+    return {path.lstrip("/"): guest.read_bytes(path) for path in COPIED_SETTINGS if guest.exists(path)}
 
 
 def _policy(guest: MemoryGuest) -> str:

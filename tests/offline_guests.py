@@ -16,7 +16,7 @@ from typing import Any
 
 from vmdk2kvm.guest import appliance_devices
 from vmdk2kvm.guest.appliance import Appliance, ShellResult
-from vmdk2kvm.guest.memory import File, Folder, Link, Node
+from vmdk2kvm.guest.memory import File, Folder, Link, Node, Special
 from vmdk2kvm.guest.offline import open_guest
 from vmdk2kvm.guest.offline_guest import OfflineGuest
 from vmdk2kvm.model.units import MIB
@@ -111,6 +111,8 @@ def _add(tar: tarfile.TarFile, name: str, node: bytes | str | Node) -> None:
             entry.type, entry.mode = tarfile.DIRTYPE, node.mode
         case Link():
             entry.type, entry.linkname = tarfile.SYMTYPE, node.target
+        case Special():
+            entry.type, entry.mode = tarfile.FIFOTYPE, node.mode
         case File():
             content, entry.mode, entry.uid, entry.gid = node.content, node.mode, node.uid, node.gid
         case str():

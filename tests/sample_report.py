@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
     RebuildKind,
+    Relabel,
     RemoveFile,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.disk import OutputFormat, TargetDisk
@@ -47,7 +50,19 @@ CHANGES: tuple[Change, ...] = (
     RemoveFile(path="/boot/grub/device.map", before=b"(hd0) /dev/sda\n"),
     MakeSymlink(path="/link", before="old", target=EVIL),
     CopyWithin(path="/copy", source=EVIL, size_bytes=1536, sha256="5e"),
+    AppendInitramfs(
+        path="/boot/initrd",
+        kernel="6.1",
+        files=(("conf/modules", "c0"), (EVIL, "f1")),
+        must_hold=frozenset({"virtio_blk"}),
+        before_bytes=1000,
+        before_sha256="b0",
+        after_bytes=3048,
+        after_sha256="a0",
+    ),
+    SetLabel(path=EVIL, label=EVIL),
     RunCommand(argv=("sh", "-c", EVIL), done_when="/done", may_write=("/var/lib",)),
+    Relabel(path=EVIL),
     Rebuild(
         what=RebuildKind.INITRAMFS,
         tool=InitramfsTool.DRACUT,

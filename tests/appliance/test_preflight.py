@@ -39,7 +39,7 @@ def switched_off(session: OfflineGuest) -> None:
     used, free = (session._inner_names[f"/dev/sda{number}"] for number in (1, 2))
     done = session._appliance.shell(
         f"set -e; echo late >/sysroot/etc/late; sync; dd if={used} of={free} bs=1M count=400 status=none; "
-        f"umount /sysroot; dd if={free} of={used} bs=1M count=400 status=none; sync"
+        f"umount /sysroot; dd if={free} of={used} bs=1M count=400 status=none; wipefs -qa {free}; sync"
     )
     assert done.status == 0, done.text
     session._mounted.clear()

@@ -15,15 +15,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from tests.e2e import kill_rows, rows
+from tests.e2e import kill_rows, rows, undo_rows
 from tests.e2e.kill_rows import CancelRow, KillRow
 from tests.e2e.rows import Outcome
-from tests.guests.catalog import GUESTS
-from tests.guests.disk import entry_name
+from tests.e2e.undo_rows import UndoRow
+from tests.guests.linux_catalog import MACHINES
+from tests.guests.linux_disk import entry_name
 
-Row = rows.Row | KillRow | CancelRow
+Row = rows.Row | KillRow | CancelRow | UndoRow
 
-ALL_ROWS: tuple[Row, ...] = (*rows.ROWS, *kill_rows.ROWS)
+ALL_ROWS: tuple[Row, ...] = (*rows.ROWS, *kill_rows.ROWS, *undo_rows.ROWS)
 ROOT = Path(__file__).parents[2]
 VERDICTS = ROOT / "zoo.json"
 _lock = threading.Lock()
@@ -54,7 +55,7 @@ def source_hash() -> str:
 
 
 def _verdict(row: Row, source: str) -> None:
-    guest = entry_name(GUESTS[row.guest])
+    guest = entry_name(MACHINES[row.guest])
     known = _read().get(row.name, {})
     if known.get("verdict") == "passed" and (known["source"], known["guest"]) == (source, guest):
         print(f"{row.name}: passed before with this source", flush=True)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.guest_contract.conftest import Populate
 from vmdk2kvm.errors import GuestError
-from vmdk2kvm.guest.memory import File, Folder, Link
+from vmdk2kvm.guest.memory import File, Folder, Link, Special
 from vmdk2kvm.guest.protocol import FileType, GuestWriter
 
 
@@ -16,6 +16,7 @@ def guest(populate: Populate) -> GuestWriter:
             "/etc/shadow": File(content=b"root:*\n", mode=0o640, uid=0, gid=42),
             "/etc/default/grub": "GRUB_TIMEOUT=5\n",
             "/etc/.hidden": b"",
+            "/etc/pipe": Special(mode=0o600),
             "/etc/empty": Folder(mode=0o750),
             "/etc/mtab": Link(target="../proc/self/mounts"),
             "/usr/lib/modules/6.1/modules.dep": b"a:\n",
@@ -69,6 +70,24 @@ def test_a_folder_is_no_file(guest: GuestWriter) -> None:
             attempt("/etc")
 
 
+def test_a_pipe_is_never_opened(guest: GuestWriter) -> None:
+    assert guest.exists("/etc/pipe")
+    assert guest.stat("/etc/pipe").type is FileType.OTHER
+    assert "/etc/pipe" in guest.glob("/etc/*")
+    assert "/etc/pipe" not in guest.list_tree("/etc")
+    for attempt in (guest.read_bytes, guest.read_text, lambda path: guest.write_bytes(path, b"")):
+        with pytest.raises(GuestError):
+            attempt("/etc/pipe")
+    with pytest.raises(GuestError), guest.open("/etc/pipe"):
+        pass
+    with pytest.raises(GuestError):
+        guest.copy_within("/etc/pipe", "/etc/copy")
+    with pytest.raises(GuestError):
+        guest.make_symlink("/etc/pipe", "x")
+    guest.remove("/etc/pipe")
+    assert not guest.exists("/etc/pipe")
+
+
 @pytest.mark.parametrize("path", ["/etc/absolute", "/etc/outside", "/etc/chain", "/etc/default/../fstab"])
 def test_links_are_followed_inside_the_root(guest: GuestWriter, path: str) -> None:
     assert guest.read_bytes(path) == guest.read_bytes("/etc/fstab")
@@ -99,6 +118,26 @@ def test_stat_does_not_follow(guest: GuestWriter) -> None:
     shadow = guest.stat("/etc/shadow")
     assert (shadow.type, shadow.mode, shadow.uid, shadow.gid) == (FileType.REGULAR, 0o640, 0, 42)
     assert shadow.size_bytes == 7
+
+
+def test_appending_keeps_what_was_there(guest: GuestWriter) -> None:
+    before = guest.stat("/etc/shadow")
+    large = bytes(range(256)) * (5 << 12)  # more than one message to an appliance holds
+    guest.append_bytes("/etc/shadow", large)
+    with guest.open("/etc/shadow") as stream:
+        assert stream.read() == b"root:*\n" + large
+    after = guest.stat("/etc/shadow")
+    assert (after.mode, after.uid, after.gid) == (before.mode, before.uid, before.gid)
+    guest.append_bytes("/etc/absolute", b"x")
+    assert guest.read_bytes("/etc/fstab").endswith(b"\xff\nx")
+    assert guest.stat("/etc/absolute").type is FileType.SYMLINK
+
+
+def test_nothing_is_appended_to_what_is_not_there(guest: GuestWriter) -> None:
+    with pytest.raises(FileNotFoundError):
+        guest.append_bytes("/etc/none", b"x")
+    with pytest.raises(GuestError):
+        guest.append_bytes("/etc", b"x")
 
 
 def test_readlink(guest: GuestWriter) -> None:
@@ -224,3 +263,27 @@ def test_changes_since_a_mark(guest: GuestWriter) -> None:
     guest.write_bytes("/etc/created", b"")
     guest.make_symlink("/etc/link", "fstab")
     assert guest.changed_since(mark) == ("/etc/created", "/etc/fstab", "/etc/link")
+
+
+LABEL = "system_u:object_r:etc_t:s0"
+
+
+def test_a_path_has_a_label_of_its_own(guest: GuestWriter) -> None:
+    paths = ("/etc/fstab", "/etc/empty", "/etc/chain")
+    for number, path in enumerate(paths):
+        guest.set_label(path, f"{LABEL}:c{number}")
+    assert [guest.label(path) for path in paths] == [f"{LABEL}:c{number}" for number in range(3)]
+    assert guest.label("/etc/absolute") is None
+    for attempt in (guest.label, lambda path: guest.set_label(path, LABEL)):
+        with pytest.raises(FileNotFoundError):
+            attempt("/etc/none")
+
+
+def test_a_replaced_file_keeps_its_label_and_a_copy_has_it(guest: GuestWriter) -> None:
+    guest.set_label("/etc/shadow", LABEL)
+    guest.write_bytes("/etc/shadow", b"root:!\n")
+    guest.append_bytes("/etc/shadow", b"more\n")
+    guest.copy_within("/etc/shadow", "/etc/shadow-")
+    assert [guest.label(path) for path in ("/etc/shadow", "/etc/shadow-")] == [LABEL, LABEL]
+    guest.write_bytes("/etc/new", b"")
+    assert guest.label("/etc/new") is None

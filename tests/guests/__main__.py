@@ -1,4 +1,6 @@
-"""`python -m tests.guests build|prove|path NAME|all`: make guests ahead of the tests.
+"""`python -m tests.guests build|prove|path NAME|all|linux`: make guests ahead of the tests.
+
+`all` are the guests of `make test`, `linux` those that the zoo alone needs.
 
 `build` and `prove` print the seconds, `path` only where the VMDK is; `prove` and `path` build too.
 Two at a time: a guest's appliance uses one processor for most of its life.
@@ -12,26 +14,28 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from tests.guests.catalog import GUESTS, Guest
-from tests.guests.disk import build
+from tests.guests.linux_catalog import LINUX, MACHINES, LinuxGuest
+from tests.guests.linux_disk import disks
 from tests.guests.proof import NotProven, prove
 
-_ACTIONS: dict[str, Callable[[Guest], object]] = {"build": build, "prove": prove}
+_ACTIONS: dict[str, Callable[[Guest | LinuxGuest], object]] = {"build": disks, "prove": prove}
+_SETS: dict[str, tuple[Guest | LinuxGuest, ...]] = {"all": tuple(GUESTS.values()), "linux": LINUX}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.guests")
     parser.add_argument("action", choices=[*_ACTIONS, "path"])
-    parser.add_argument("name", choices=[*GUESTS, "all"])
+    parser.add_argument("name", choices=[*MACHINES, *_SETS])
     args = parser.parse_args()
-    wanted = list(GUESTS.values()) if args.name == "all" else [GUESTS[args.name]]
+    wanted = _SETS[args.name] if args.name in _SETS else (MACHINES[args.name],)
     if args.action == "path":
-        print(*map(build, wanted), sep="\n")
+        print(*(path for guest in wanted for path in disks(guest)), sep="\n")
         return 0
     with ThreadPoolExecutor(max_workers=2) as pool:
         return max(pool.map(partial(_timed, _ACTIONS[args.action]), wanted))
 
 
-def _timed(action: Callable[[Guest], object], guest: Guest) -> int:
+def _timed(action: Callable[[Guest | LinuxGuest], object], guest: Guest | LinuxGuest) -> int:
     started = time.monotonic()
     try:
         result = action(guest)

@@ -287,6 +287,12 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
         )
     if len(set(settings.to_output)) != len(settings.to_output):
         yield "to_output", '"to_output" names one file twice.', "give each disk a file of its own."
+    if settings.guest_agent_package and not settings.install_guest_agent:
+        yield (
+            "guest_agent_package",
+            '"guest_agent_package" goes with "install_guest_agent" only.',
+            "add install_guest_agent: true.",
+        )
     yield from _misnamed(settings)
     yield from _twice("MAC", [nic.mac for nic in settings.nics])
     yield from _twice("name", [nic.name for nic in settings.nics if nic.name])

@@ -26,7 +26,7 @@ from vmdk2kvm.config.values import (
     Text,
     VariableName,
 )
-from vmdk2kvm.model.choices import FlattenMode, FstabMode, OnBootFailure
+from vmdk2kvm.model.choices import CloudDatasource, FlattenMode, FstabMode, OnBootFailure
 from vmdk2kvm.model.disk import OutputFormat
 from vmdk2kvm.model.report import BootBus, StageName
 
@@ -171,6 +171,22 @@ class Settings(BaseModel):
     no_regen_initramfs: Annotated[StrictBool, Flag(group=Group.REPAIRS, commands=_READ_SOURCE)] = Field(
         False, description="do not rebuild initramfs images"
     )
+    remove_vmware_tools: Annotated[StrictBool, Flag(group=Group.REPAIRS, commands=_READ_SOURCE)] = Field(
+        False, description="remove VMware's tools from the guest, and what they left in its settings"
+    )
+    install_guest_agent: Annotated[StrictBool, Flag(group=Group.REPAIRS, commands=_MIGRATE)] = Field(
+        False,
+        description="install the QEMU guest agent: from package files, else at the first start with network",
+    )
+    guest_agent_package: Annotated[Paths, Flag(group=Group.REPAIRS, commands=_MIGRATE, metavar="FILE")] = (
+        Field((), description="a package file with the guest agent; repeat it for each package it needs")
+    )
+    cloud_init_datasource: Annotated[
+        CloudDatasource | None, Flag(group=Group.REPAIRS, commands=_READ_SOURCE)
+    ] = Field(
+        None,
+        description="where cloud-init is to look for its data on KVM; None keeps the machine as it is",
+    )
     skip_fix: Annotated[Names, Flag(group=Group.REPAIRS, commands=_READ_SOURCE, metavar="NAME")] = Field(
         (), description="leave out one fix; repeat it for more"
     )
@@ -189,8 +205,8 @@ class Settings(BaseModel):
     )
     boot_bus: Annotated[BootBus | None, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
         None,
-        description="the disk controller of the boot test; without it virtio-blk, or sata for a guest that has"
-        " no virtio",
+        description="the disk controller of the boot test; without it virtio-blk, or sata for a guest without"
+        " virtio",
     )
     uefi: Annotated[StrictBool, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
         False, description="boot by UEFI, whatever the disk looks like"

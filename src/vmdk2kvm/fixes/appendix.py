@@ -57,6 +57,15 @@ def build(guest: GuestReader, *, path: str, kernel: str, must_hold: frozenset[st
     return Appendix(change=change, content=content)
 
 
+def built_as_planned(guest: GuestReader, planned: AppendInitramfs) -> Appendix | None:
+    """What `planned` speaks of, None where the guest no longer gives it."""
+    try:
+        built = build(guest, path=planned.path, kernel=planned.kernel, must_hold=planned.must_hold)
+    except NoAppendix:
+        return None
+    return built if built.change == planned else None
+
+
 def finding(change: AppendInitramfs, why: str) -> Finding:
     """What the operator has to know of an image that was added to."""
     return Finding(

@@ -7,27 +7,34 @@ a repaired guest has nothing left to repair.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 
 from vmdk2kvm.errors import DoesNotConverge, GuestError, StalePlan, Vmdk2KvmError
+from vmdk2kvm.fixes.appendix import built_as_planned
 from vmdk2kvm.fixes.appendix import finding as appended_finding
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.fixes.journal import STATE_FOLDER, Journal, backup_path, begin
 from vmdk2kvm.fixes.pending import PendingGuest
 from vmdk2kvm.fixes.proof import Rebuilt, run_append, run_rebuild
 from vmdk2kvm.fixes.rebuild import ENVIRONMENT, TIMEOUT_S, recipe
+from vmdk2kvm.fixes.selinux_policy import relabel
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.paths import parent
-from vmdk2kvm.guest.protocol import GuestReader, GuestWriter
+from vmdk2kvm.guest.protocol import CommandResult, GuestReader, GuestWriter
 from vmdk2kvm.model.changes import (
     AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
+    Opaque,
     PlannedChange,
     Rebuild,
+    Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.guest_os import GuestOs
@@ -90,6 +97,10 @@ def apply(
             by_programs.extend(wrote)
             findings.extend(told)
             findings.extend(_outside_finding(item.fix, path) for path in outside)
+        elif isinstance(item.change, Relabel):
+            findings.extend(relabel(guest, item.change, _unique(by_programs)))
+            if journal is not None:
+                journal.strike(guest, item.change, ())
     return Applied(
         written=_unique((*edited, *by_programs)),
         by_programs=_unique(by_programs),
@@ -109,14 +120,14 @@ def converge(
     The round may repair only what programs of the first one changed; each repair is a finding.
     """
     os = inspect_again()
-    second = plan(fixes, guest, os)
+    second = unsettled(plan(fixes, guest, os))
     if not second.changes:
         return applied
     unexplained = [path for path in _paths(second) if path not in applied.by_programs]
     if unexplained:
         raise _does_not_converge("the second plan changes what the first had settled", unexplained)
     again = apply_again(second, os)
-    third = plan(fixes, guest, inspect_again())
+    third = unsettled(plan(fixes, guest, inspect_again()))
     if third.changes:
         raise _does_not_converge("two rounds were not enough", _paths(third))
     return Applied(
@@ -124,6 +135,18 @@ def converge(
         by_programs=_unique((*applied.by_programs, *again.by_programs)),
         findings=(*applied.findings, *again.findings, *map(_unplanned_finding, second.changes)),
     )
+
+
+def unsettled(again: Plan) -> Plan:
+    """What a plan of a repaired guest still holds that would change it.
+
+    An optional command that failed is planned again, and was told of. Labelling goes with what it follows.
+    """
+    left = [
+        item for item in again.changes if not (isinstance(item.change, RunCommand) and item.change.optional)
+    ]
+    follows = any(_is_opaque(item.change) and not isinstance(item.change, Relabel) for item in left)
+    return plan_of([item for item in left if follows or not isinstance(item.change, Relabel)], again.findings)
 
 
 # planning
@@ -145,7 +168,8 @@ def _in_steps(changes: Sequence[PlannedChange]) -> list[PlannedChange]:
         if isinstance(item.change, Rebuild):
             key = (item.change.what.value, item.change.path)
             rebuilds[key] = _merged(rebuilds[key], item.change) if key in rebuilds else item
-    return [*exact, *runs, *rebuilds.values()]
+    labels = [item for item in changes if isinstance(item.change, Relabel)]
+    return [*exact, *runs, *rebuilds.values(), *labels]
 
 
 def _merged(first: PlannedChange, other: Rebuild) -> PlannedChange:
@@ -153,6 +177,8 @@ def _merged(first: PlannedChange, other: Rebuild) -> PlannedChange:
     both = replace(
         first.change,
         must_hold=first.change.must_hold | other.must_hold,
+        must_keep=tuple(dict.fromkeys((*first.change.must_keep, *other.must_keep))),
+        stale_names=first.change.stale_names or other.stale_names,
         estimated_bytes=max(first.change.estimated_bytes, other.estimated_bytes),
     )
     return PlannedChange(fix=first.fix, change=both)
@@ -161,11 +187,11 @@ def _merged(first: PlannedChange, other: Rebuild) -> PlannedChange:
 def _may_write(change: Change) -> tuple[str, ...]:
     if isinstance(change, Rebuild):
         return recipe(change).may_write
-    return change.may_write if isinstance(change, RunCommand) else ()
+    return (*change.may_write, *change.may_remove) if isinstance(change, RunCommand) else ()
 
 
 def _is_opaque(change: Change) -> bool:
-    return isinstance(change, RunCommand | Rebuild)
+    return isinstance(change, Opaque)
 
 
 # applying
@@ -178,10 +204,15 @@ def _check_fresh(plan: Plan, guest: GuestReader) -> None:
         if isinstance(change, Rebuild):
             if not guest.exists(change.path):
                 raise StalePlan(change.path)
-        elif not isinstance(change, RunCommand):
-            if not pending.matches(change):
-                raise StalePlan(change.path)
+        elif not _is_opaque(change):
+            if not pending.matches(change) or not _is_still_built(guest, change):
+                raise StalePlan(_path(item))
             pending.add(change)
+
+
+def _is_still_built(guest: GuestReader, change: Change) -> bool:
+    """Whether what is appended still comes out of the guest as it was planned."""
+    return not isinstance(change, AppendInitramfs) or built_as_planned(guest, change) is not None
 
 
 def _edit(guest: GuestWriter, change: Change) -> str:
@@ -190,7 +221,7 @@ def _edit(guest: GuestWriter, change: Change) -> str:
             if change.before is None:
                 guest.make_folder(parent(change.path))
             guest.write_bytes(change.path, change.after, change.mode)
-        case RemoveFile():
+        case RemoveFile() | RemoveLink():
             guest.remove(change.path)
         case MakeSymlink():
             guest.make_folder(parent(change.path))
@@ -198,6 +229,8 @@ def _edit(guest: GuestWriter, change: Change) -> str:
         case CopyWithin():
             guest.make_folder(parent(change.path))
             guest.copy_within(change.source, change.path)
+        case SetLabel():
+            guest.set_label(change.path, change.label)
         case _:
             raise AssertionError("an opaque change is no edit")
     return change.path
@@ -213,14 +246,15 @@ def _run(
     """Run an opaque change; what it wrote, what of that it had not announced, and what is to be told."""
     findings: tuple[Finding, ...] = ()
     if isinstance(change, RunCommand):
-        wrote, may_write = _run_command(guest, change), change.may_write
+        (wrote, findings), may_write = _run_command(guest, change), change.may_write
     else:
         rebuilt = _rebuild(guest, plan, change, journal, move_away=change.path in move_away)
         wrote, may_write, findings = rebuilt.wrote, rebuilt.may_write, rebuilt.findings
     wrote = tuple(path for path in wrote if not path.startswith(STATE_FOLDER))
     if journal is not None:
         journal.strike(guest, change, wrote)
-    return wrote, tuple(path for path in wrote if not path.startswith(may_write)), findings
+    announced = (*may_write, *change.may_remove) if isinstance(change, RunCommand) else may_write
+    return wrote, tuple(path for path in wrote if not path.startswith(announced)), findings
 
 
 def _rebuild(
@@ -252,16 +286,29 @@ def _drop_kept(guest: GuestWriter, kept: str, journal: Journal | None) -> None:
         guest.remove(kept)
 
 
-def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[str, ...]:
+def _run_command(guest: GuestWriter, change: RunCommand) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    before = _standing_below(guest, change.may_remove)
     mark = guest.mark()
     result = guest.run(change.argv, timeout_s=TIMEOUT_S, env=ENVIRONMENT)
-    wrote = guest.changed_since(mark)
-    if result.status != 0 or not guest.exists(change.done_when):
-        raise GuestError(
-            f'"{change.argv[0]}" in the guest ended with status {result.status} and did not do its work.',
-            hint=f"it said: {visible(result.output[-400:].strip())}",
-        )
-    return wrote
+    removed = before - _standing_below(guest, change.may_remove)
+    wrote = (*guest.changed_since(mark), *sorted(removed))
+    there = change.done_when is None or guest.exists(change.done_when)
+    if result.status == 0 and there and not any(map(guest.exists, change.gone)):
+        return wrote, ()
+    if change.optional:
+        return wrote, (_failed_finding(change, result),)
+    raise GuestError(
+        f'"{change.argv[0]}" in the guest ended with status {result.status} and did not do its work.',
+        hint=f"it said: {visible(result.output[-400:].strip())}",
+    )
+
+
+def _standing_below(guest: GuestReader, prefixes: Iterable[str]) -> frozenset[str]:
+    found = (
+        guest.list_tree(prefix.rstrip("/")) if prefix.endswith("/") else guest.glob(f"{escape(prefix)}*")
+        for prefix in prefixes
+    )
+    return frozenset(path for paths in found for path in paths)
 
 
 def _keep_at(
@@ -287,6 +334,17 @@ def _outside_finding(fix: str, path: str) -> Finding:
         level=Level.WARNING,
         message=f'a program run by {fix} also wrote "{visible(path)}", which the plan did not announce.',
         remedy="look at the file; a backup of the machine holds the old one.",
+    )
+
+
+def _failed_finding(change: RunCommand, result: CommandResult) -> Finding:
+    command = visible(" ".join(change.argv)).replace("\n", " ")
+    return Finding(
+        id="command-failed",
+        level=Level.WARNING,
+        message=f'"{command}" in the guest ended with status {result.status} and did not do its work;'
+        f" it said: {visible(result.output[-400:].strip()).replace(chr(10), ' / ') or 'nothing'}",
+        remedy="run it in the guest after the move, where it has a network and its services.",
     )
 
 

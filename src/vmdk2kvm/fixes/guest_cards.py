@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vmdk2kvm.fixes.dhcp_evidence import leases
 from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text
 from vmdk2kvm.fixes.interface_naming import Naming, find_naming
 from vmdk2kvm.fixes.interface_ties import Evidence, Ties, find_ties
@@ -50,13 +51,16 @@ def read_cards(guest: GuestReader, os: GuestOs) -> GuestCards:
     rules, unread = _read_rules(guest, os.nics)
     kept = [rule for one in rules for rule in one.rules if rule not in one.stale]
     names = files.card_names()
-    sources = (_insisted(files.said), _ruled(kept), _insisted(links.said), _ours(guest))
+    ruled = _by_name((rule.name, rule.mac) for one in rules for rule in one.rules)
+    sources = [_insisted(files.said), ruled, _insisted(links.said), _ours(guest)]
+    if len(names) > 1:  # with one, there is nothing to tell apart
+        sources.append(_by_name(leases(guest)))
     started = [name for name in names if files.starts(name)]
     return GuestCards(
         files=files,
         rules=tuple(rules),
         naming=find_naming(guest),
-        ties=find_ties(names, os.nics, Evidence(sources=sources), started=started),
+        ties=find_ties(names, os.nics, Evidence(sources=tuple(sources)), started=started),
         already=_tied_already((*files.said, *links.said), kept),
         unread=(*files.findings, *links.findings, *unread),
     )
@@ -97,10 +101,6 @@ def _is_stale(rule: NamingRule, nics: Sequence[Nic]) -> bool:
 def _insisted(said: Sequence[Said]) -> dict[str, frozenset[str]]:
     """The MACs that the files insist on, by name."""
     return _by_name((one.interface.name, one.interface.mac) for one in said)
-
-
-def _ruled(rules: Sequence[NamingRule]) -> dict[str, frozenset[str]]:
-    return _by_name((rule.name, rule.mac) for rule in rules)
 
 
 def _ours(guest: GuestReader) -> dict[str, frozenset[str]]:

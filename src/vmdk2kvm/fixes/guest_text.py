@@ -52,6 +52,17 @@ def read_linked_text(
     return read_guest_text(guest, real, limit_bytes=limit_bytes)
 
 
+def stands(guest: GuestReader, path: str) -> bool:
+    """Whether anything is there, a link that leads nowhere included."""
+    try:
+        guest.stat(path)
+    except FileNotFoundError:
+        return False
+    except GuestError:
+        return True
+    return True
+
+
 def with_text(file: GuestText, text: str) -> WriteFile:
     return WriteFile(path=file.path, before=file.before, after=text.encode(TEXT_ENCODING, TEXT_ERRORS))
 

@@ -31,6 +31,7 @@ DRACUT_DROP_IN = "/etc/dracut.conf.d/90-vmdk2kvm.conf"
 DRACUT_CONF = ("/etc/dracut.conf", "/etc/dracut.conf.d/*.conf")
 MKINITCPIO_CONF = "/etc/mkinitcpio.conf"
 MKINITCPIO_DROP_INS = "/etc/mkinitcpio.conf.d"
+MKINITCPIO_DROP_IN = f"{MKINITCPIO_DROP_INS}/zz-vmdk2kvm.conf"
 MKINITCPIO_PRESETS = "/etc/mkinitcpio.d/*.preset"
 MKINITFS_CONF = "/etc/mkinitfs/mkinitfs.conf"
 MKINITFS_FEATURE = "vmdk2kvm"
@@ -45,15 +46,20 @@ _POLICY_FILES = (
 _POLICY = re.compile(r"^[ \t]*MODULES=[\"']?(\w+)", re.MULTILINE)
 _COMPRESSED = re.compile(r"\.ko(\.\w+)?$")
 _MOST_TO_DEP = 3  # an image of all drivers is about three times one for a single machine
+_WHOLE_TO_AUTODETECT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An image to build, and the modules to ask its tool for; `names` may be empty."""
+    """An image to build, and the modules to ask its tool for; `names` may be empty.
+
+    `kept` are drivers that the old image has: a tool that looks at the machine it runs on would drop them.
+    """
 
     kernel: Kernel
     path: str
     names: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def settings(
@@ -64,7 +70,7 @@ def settings(
         case InitramfsTool.INITRAMFS_TOOLS:
             yield from _of_initramfs_tools(guest, images)
         case InitramfsTool.DRACUT:
-            yield from _of_dracut(guest, images)
+            yield from _of_dracut(guest, images, kernels)
         case InitramfsTool.MKINITCPIO:
             yield from _of_mkinitcpio(guest, images, kernels)
         case InitramfsTool.MKINITFS:
@@ -76,8 +82,8 @@ def settings(
 def arguments(guest: GuestReader, tool: InitramfsTool, image: Wanted) -> tuple[str, ...]:
     """What the tool is told on its command line, beside the kernel and the image."""
     match tool:
-        case InitramfsTool.DRACUT if image.names:
-            return ("--add-drivers", " ".join(image.names))
+        case InitramfsTool.DRACUT if image.names or image.kept:
+            return ("--add-drivers", " ".join(image.names or image.kept))
         case InitramfsTool.MKINITCPIO:
             config = _config_of(guest, image.path)
             return ("-c", config) if config else ()
@@ -89,10 +95,9 @@ def arguments(guest: GuestReader, tool: InitramfsTool, image: Wanted) -> tuple[s
 
 def growth(guest: GuestReader, tool: InitramfsTool) -> int:
     """How many times as large as the old image the new one may be."""
-    chose_by_machine = tool is InitramfsTool.MKINITCPIO or (
-        tool is InitramfsTool.INITRAMFS_TOOLS and _policy(guest) == "dep"
-    )
-    return _MOST_TO_DEP if chose_by_machine else 1
+    if tool is InitramfsTool.MKINITCPIO:
+        return _WHOLE_TO_AUTODETECT
+    return _MOST_TO_DEP if tool is InitramfsTool.INITRAMFS_TOOLS and _policy(guest) == "dep" else 1
 
 
 # the tools
@@ -108,8 +113,8 @@ def _of_initramfs_tools(guest: GuestReader, images: Sequence[Wanted]) -> Planned
         yield from _edited(guest, MODULES_POLICY, lambda _: "MODULES=most\n", new=True)
 
 
-def _of_dracut(guest: GuestReader, images: Sequence[Wanted]) -> Planned:
-    names = _all_names(images)
+def _of_dracut(guest: GuestReader, images: Sequence[Wanted], kernels: Sequence[Kernel]) -> Planned:
+    names = _shared_names(images, kernels)  # old releases stop at one that is missing
     if not names:
         return
     for path in dict.fromkeys(path for pattern in DRACUT_CONF for path in guest.glob(pattern)):
@@ -129,8 +134,10 @@ def _of_mkinitcpio(guest: GuestReader, images: Sequence[Wanted], kernels: Sequen
     line = f"MODULES=(${{MODULES[@]}} {' '.join(names)})"
     for config in dict.fromkeys(_config_of(guest, image.path) for image in images):
         if config is None and guest.exists(MKINITCPIO_DROP_INS):
-            drop_in = f"{MKINITCPIO_DROP_INS}/90-vmdk2kvm.conf"
-            yield from _edited(guest, drop_in, lambda text: form.with_own_line(text, line), new=True)
+            # the last one, because another may set MODULES anew
+            yield from _edited(
+                guest, MKINITCPIO_DROP_IN, lambda text: form.with_own_line(text, line), new=True
+            )
         else:
             path = config or MKINITCPIO_CONF
             yield from _edited(guest, path, lambda text: form.with_own_line(text, line))
@@ -146,7 +153,7 @@ def _of_mkinitfs(guest: GuestReader, images: Sequence[Wanted]) -> Planned:
 
 
 def _of_mkinitrd(guest: GuestReader, images: Sequence[Wanted], kernels: Sequence[Kernel]) -> Planned:
-    names = _shared_names(images, kernels)
+    names = _shared_names(images, kernels, builtin_fails=True)
     if names:
         yield from _edited(
             guest, SUSE_KERNEL_SETTINGS, lambda text: form.with_initrd_modules(text, names), new=True
@@ -161,9 +168,12 @@ def _all_names(images: Sequence[Wanted]) -> list[str]:
     return [name for name in WANTED if name in asked]
 
 
-def _shared_names(images: Sequence[Wanted], kernels: Sequence[Kernel]) -> list[str]:
-    """For tools that fail over a module which one of the kernels has not."""
-    return [name for name in _all_names(images) if all(name in kernel.available for kernel in kernels)]
+def _shared_names(
+    images: Sequence[Wanted], kernels: Sequence[Kernel], *, builtin_fails: bool = False
+) -> list[str]:
+    """For tools that fail over a module which one of the kernels has not, or has only built in."""
+    present = [kernel.available if builtin_fails else kernel.available | kernel.builtin for kernel in kernels]
+    return [name for name in _all_names(images) if all(name in each for each in present)]
 
 
 def _module_files(guest: GuestReader, images: Sequence[Wanted]) -> Iterator[str]:

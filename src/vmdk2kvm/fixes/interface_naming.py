@@ -19,10 +19,11 @@ OUR_LINKS = "/etc/systemd/network/10-vmdk2kvm-*.link"
 DRIVERS = ("virtio_net", "e1000", "e1000e", "vmxnet3")  # of the cards a KVM host emulates, VMware's included
 
 _SHARED = re.compile(r".*/libsystemd-shared-(\d{3})\b.*\.so")
+_DEBIAN_TRIPLETS = ("x86_64", "i386", "aarch64")
 _SHARED_PATTERNS = (
     "/usr/lib/systemd/libsystemd-shared-*.so",
     "/usr/lib64/systemd/libsystemd-shared-*.so",
-    "/usr/lib/*/systemd/libsystemd-shared-*.so",
+    *(f"/usr/lib/{triplet}-linux-gnu/systemd/libsystemd-shared-*.so" for triplet in _DEBIAN_TRIPLETS),
     "/lib/systemd/libsystemd-shared-*.so",
 )
 _UDEV = (

@@ -18,10 +18,13 @@ from vmdk2kvm.model.changes import (
     CopyWithin,
     Exact,
     MakeSymlink,
+    Opaque,
     PlannedChange,
     Rebuild,
     RemoveFile,
+    RemoveLink,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.plan import Plan
@@ -71,14 +74,16 @@ class Journal:
         text = json.dumps(fields, indent=2) + "\n"
         guest.write_bytes(f"{folder_of(self.plan)}/{JOURNAL}", text.encode(), mode=0o600)
 
-    def strike(self, guest: GuestWriter, change: RunCommand | Rebuild, wrote: tuple[str, ...]) -> None:
+    def strike(self, guest: GuestWriter, change: Opaque, wrote: tuple[str, ...]) -> None:
         """Record that an opaque change is done and what it wrote."""
         self.owed.remove(_owed(change))
-        self.ran.append({"kind": change.kind, "what": _owed(change), "wrote": list(wrote)})
+        gone = change.gone if isinstance(change, RunCommand) else ()
+        touched = sorted({*wrote, *gone})
+        self.ran.append({"kind": change.kind, "what": _owed(change), "wrote": touched})
         for rebuild in self.rebuilds:
             if isinstance(change, Rebuild) and rebuild["path"] == change.path:
                 rebuild["after"] = hash_of(guest, rebuild["image"])
-        for path in self.entries.keys() & wrote:  # a program changed what an edit had left
+        for path in self.entries.keys() & touched:  # a program changed what an edit had left
             self.entries[path] |= _standing(guest, path)
         self.write(guest)
 
@@ -98,14 +103,17 @@ def begin(guest: GuestWriter, plan: Plan) -> Journal:
 
 def _begin_change(guest: GuestWriter, journal: Journal, item: PlannedChange) -> None:
     change = item.change
-    if isinstance(change, RunCommand | Rebuild):
+    if isinstance(change, SetLabel):
+        return  # of what an entry makes, and goes with it
+    if isinstance(change, Opaque):
         journal.owed.append(_owed(change))
         if isinstance(change, Rebuild):
             image = guest.realpath(change.path)
             kept = backup_path(journal.plan, image)
             journal.rebuilds.append({"path": change.path, "image": image, "backup": kept, "after": None})
         return
-    path = _real(guest, change)
+    # what an edit before this one takes away is still there now
+    path = change.path if change.path in journal.entries else _real(guest, change)
     journal.made_folders.update(dict.fromkeys(_missing(guest, parent(path))))
     entry = journal.entries.get(path) or _entry(guest, journal.plan, path, change)
     journal.entries[path] = entry | {"kind": change.kind} | _after(change)
@@ -114,10 +122,12 @@ def _begin_change(guest: GuestWriter, journal: Journal, item: PlannedChange) -> 
 def _entry(guest: GuestWriter, plan: Plan, path: str, change: Exact) -> dict[str, Any]:
     """A path as it is before the first change to it; a file is copied into the backup."""
     entry: dict[str, Any] = {"path": path, "before": None, "backup": None}
-    if isinstance(change, MakeSymlink):
-        return entry | {"before": change.before}
+    if isinstance(change, MakeSymlink | RemoveLink):
+        label = None if change.before is None else guest.label(path)
+        return entry | {"before": change.before} | ({"label": label} if label else {})
     if isinstance(change, CopyWithin) or (isinstance(change, WriteFile) and change.before is None):
         return entry
+    assert not isinstance(change, SetLabel)
     stat = guest.stat(path)
     kept = backup_path(plan, path)
     guest.make_folder(parent(kept), mode=0o700)
@@ -138,9 +148,9 @@ def _real(guest: GuestWriter, change: Exact) -> str:
         return change.path
     try:
         linked = guest.stat(change.path).type is FileType.SYMLINK
+        return guest.realpath(change.path) if linked else change.path
     except FileNotFoundError:
         return change.path
-    return guest.realpath(change.path) if linked else change.path
 
 
 def _missing(guest: GuestReader, folder: str) -> list[str]:
@@ -207,8 +217,8 @@ def hash_of(guest: GuestReader, path: str) -> str:
     return digest.hexdigest()
 
 
-def _owed(change: RunCommand | Rebuild) -> str:
-    return change.path if isinstance(change, Rebuild) else " ".join(change.argv)
+def _owed(change: Opaque) -> str:
+    return " ".join(change.argv) if isinstance(change, RunCommand) else change.path
 
 
 def _sha256(content: bytes) -> str:

@@ -20,8 +20,10 @@ from vmdk2kvm.model.report import Finding, Level
 
 OUR_LINK = "/etc/systemd/network/10-vmdk2kvm-{name}.link"
 _MAX_FILES = 500
+_MAX_PATTERNS = 100  # of `source` lines, in all files together
 _MAX_NAMES = 64
-_LIMIT_BYTES = 256 << 10
+_MAX_BYTES = 256 << 10  # of one file
+_MAX_ALL_BYTES = 4 << 20
 _INTERFACES = "/etc/network/interfaces"
 _LEFT_BEHIND = re.compile(r".*(?:~|,v|\.(?:bak|orig|old|save|swp|rpmnew|rpmsave|rpmorig|dpkg-\w+))")
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_-]+")  # what `source-directory` takes
@@ -101,7 +103,7 @@ _STACKS = (
         parse=lambda _, text: nm_keyfile.parse(text),
     ),
     _Stack(
-        programs=("/usr/sbin/netplan", "/usr/lib/netplan/generate", "/lib/netplan/generate"),
+        programs=("/usr/sbin/netplan", "/usr/libexec/netplan/generate", "/lib/netplan/generate"),
         patterns=("/etc/netplan/*.yaml", "/usr/lib/netplan/*.yaml", "/lib/netplan/*.yaml"),
         parse=lambda _, text: netplan.parse(text),
     ),
@@ -151,6 +153,7 @@ class _Reading:
     said: list[Said] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     files: int = 0
+    size_bytes: int = 0
 
     def read(self, path: str, parse: Parser) -> None:
         try:
@@ -164,39 +167,53 @@ class _Reading:
     def read_interfaces(self) -> None:
         """/etc/network/interfaces and all it draws in."""
         files: dict[str, InterfacesFile] = {}
+        patterns: set[tuple[str, bool]] = set()
         open_ends = [_INTERFACES]
         while open_ends:
             path = open_ends.pop(0)
-            text = self._text(path) if path not in files else None
-            if text is not None:
-                files[path] = interfaces.parse(text)
-                open_ends += _drawn_in(self.guest, files[path])
-        whole = tuple(files.values())
+            text = self._text(path)
+            if text is None:
+                continue
+            files[path] = interfaces.parse(text)
+            new = [one for one in dict.fromkeys(_patterns(files[path])) if one not in patterns]
+            new = new[: max(0, _MAX_PATTERNS - len(patterns))]
+            patterns.update(new)
+            drawn_in = [one for pattern in new for one in _matching(self.guest, *pattern)]
+            open_ends += [one for one in dict.fromkeys(drawn_in) if one not in {*files, *open_ends}]
         for path, file in files.items():
-            found = interfaces.interfaces(file.stanzas, whole)
+            found = interfaces.interfaces(file.stanzas, tuple(files.values()))
             self.said.extend(Said(path=path, interface=interface) for interface in found)
 
     def _text(self, path: str) -> str | None:
-        """None for what is masked, no file, or one too many."""
-        self.files += 1
-        if self.files > _MAX_FILES or _is_masked(self.guest, path):
+        """None for what is masked, cannot be read, or is too much."""
+        if _is_masked(self.guest, path):
             return None
-        found = read_linked_text(self.guest, path, limit_bytes=_LIMIT_BYTES)
+        self.files += 1
+        if self.files > _MAX_FILES or self.size_bytes > _MAX_ALL_BYTES:
+            self.findings.append(_too_much(path))
+            return None
+        found = read_linked_text(self.guest, path, limit_bytes=_MAX_BYTES)
         if isinstance(found, Finding):
             self.findings.append(found)
-        return found.text if isinstance(found, GuestText) else None
+        if not isinstance(found, GuestText):
+            return None
+        self.size_bytes += len(found.before)
+        return found.text
 
 
-def _drawn_in(guest: GuestReader, file: InterfacesFile) -> list[str]:
-    """Files named by `source` (a pattern) and `source-directory`, relative to /etc/network."""
-    sources = [path for pattern in file.sources for path in _glob(guest, pattern)]
-    inside = [path for folder in file.folders for path in _glob(guest, folder.rstrip("/") + "/*")]
-    return [*sources, *(path for path in inside if _RUN_PARTS.fullmatch(path.rpartition("/")[2]))]
+def _patterns(file: InterfacesFile) -> Iterator[tuple[str, bool]]:
+    """What `source` names (a pattern) and `source-directory` (True), relative to /etc/network."""
+    written = [*((one, False) for one in file.sources), *((one, True) for one in file.folders)]
+    for name, is_folder in written:
+        whole = name if name.startswith("/") else f"/etc/network/{name}"
+        if ".." not in whole.split("/"):
+            yield (f"{whole.rstrip('/')}/*" if is_folder else whole), is_folder
 
 
-def _glob(guest: GuestReader, pattern: str) -> tuple[str, ...]:
-    whole = pattern if pattern.startswith("/") else f"/etc/network/{pattern}"
-    return guest.glob(whole) if ".." not in whole.split("/") else ()
+def _matching(guest: GuestReader, pattern: str, is_folder: bool) -> list[str]:
+    """A folder gives the files with names as run-parts(8) takes them."""
+    paths = guest.glob(pattern)
+    return [path for path in paths if not is_folder or _RUN_PARTS.fullmatch(path.rpartition("/")[2])]
 
 
 def _is_masked(guest: GuestReader, path: str) -> bool:
@@ -205,6 +222,15 @@ def _is_masked(guest: GuestReader, path: str) -> bool:
         return guest.stat(path).type is FileType.SYMLINK and guest.readlink(path) == "/dev/null"
     except (FileNotFoundError, GuestError):
         return False
+
+
+def _too_much(path: str) -> Finding:
+    return Finding(
+        id="network-files-cut-off",
+        level=Level.WARNING,
+        message=f'"{visible(path)}" in the guest was not read: its network configuration is too large.',
+        remedy="look at the folder in the guest.",
+    )
 
 
 def _unread(path: str, error: GuestError) -> Finding:

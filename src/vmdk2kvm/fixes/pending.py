@@ -13,9 +13,19 @@ from fnmatch import fnmatchcase
 from typing import BinaryIO
 
 from vmdk2kvm.errors import GuestError
-from vmdk2kvm.guest.paths import resolve
+from vmdk2kvm.fixes.fix import Made
+from vmdk2kvm.guest.paths import parent, resolve
 from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, FileStat, FileType, GuestReader
-from vmdk2kvm.model.changes import AppendInitramfs, Change, CopyWithin, MakeSymlink, RemoveFile, WriteFile
+from vmdk2kvm.model.changes import (
+    AppendInitramfs,
+    Change,
+    CopyWithin,
+    MakeSymlink,
+    RemoveFile,
+    RemoveLink,
+    SetLabel,
+    WriteFile,
+)
 from vmdk2kvm.model.units import MIB
 
 
@@ -36,6 +46,7 @@ class PendingGuest:
         self._links: dict[str, str] = {}
         self._removed: set[str] = set()
         self._unknown: list[str] = []
+        self._runs_programs = False
         self._base_targets: dict[str, str | None] = {}
 
     def add(self, change: Change, may_write: tuple[str, ...] = ()) -> None:
@@ -50,13 +61,19 @@ class PendingGuest:
                 self._removed.add(place)
             case MakeSymlink():
                 self._links[self._place(change.path)] = change.target
+            case RemoveLink():
+                self._links.pop(self._place(change.path), None)
+                self._removed.add(self._place(change.path))
             case CopyWithin():
                 content, mode = self.read_bytes(change.source), self._mode(change.source)
                 self._files[self._place(change.path)] = (content, mode)
                 self._removed.discard(self._place(change.path))
             case AppendInitramfs():
                 self._unknown.append(change.path)  # an image that its planner alone reads
+            case SetLabel():
+                pass  # no planner asks for labels
             case _:
+                self._runs_programs = True
                 self._unknown.extend(may_write)
 
     def matches(self, change: Change) -> bool:
@@ -65,16 +82,42 @@ class PendingGuest:
             match change:
                 case WriteFile() | RemoveFile():
                     return self._content(change.path) == change.before
-                case MakeSymlink():
+                case MakeSymlink() | RemoveLink():
                     return self._link(change.path) == change.before
                 case CopyWithin():
                     return self._is_free(change.path) and self._sha256(change.source) == change.sha256
                 case AppendInitramfs():
                     return self._sum(change.path) == change.before_sha256
+                case SetLabel():
+                    return change.path in {one.path for one in self.made()}
                 case _:
                     return True
         except GuestError:  # something of another kind stands there
             return False
+
+    # PlannedGuest
+
+    def made(self) -> tuple[Made, ...]:
+        """Edits come before programs, so this holds whatever is unknown by now."""
+        found = [
+            Made(path=place, type=FileType.REGULAR, mode=mode)
+            for place, (_, mode) in self._files.items()
+            if not self._stood(place)
+        ]
+        found += [Made(path=place, type=FileType.SYMLINK, mode=0o777) for place in self._links]
+        folders = {folder for one in found for folder in _above(one.path) if not self._stood(folder)}
+        found += [Made(path=folder, type=FileType.DIRECTORY, mode=0o755) for folder in folders]
+        return tuple(sorted(found, key=lambda one: one.path))
+
+    def runs_programs(self) -> bool:
+        return self._runs_programs
+
+    def _stood(self, place: str) -> bool:
+        try:
+            self._base.stat(place)
+        except FileNotFoundError:
+            return False
+        return True
 
     # GuestReader
 
@@ -231,6 +274,11 @@ def _base_target(base: GuestReader, path: str) -> str | None:
         return base.readlink(path) if base.stat(path).type is FileType.SYMLINK else None
     except FileNotFoundError:
         return None
+
+
+def _above(path: str) -> Iterator[str]:
+    while (path := parent(path)) != "/":
+        yield path
 
 
 @contextmanager

@@ -11,8 +11,11 @@ from vmdk2kvm.model.changes import (
     CopyWithin,
     MakeSymlink,
     Rebuild,
+    Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.plan import Plan
@@ -32,19 +35,31 @@ def render_change(change: Change) -> str:
             return unified_diff(change.path, change.before, change.after)
         case RemoveFile():
             return unified_diff(change.path, change.before, None)
-        case MakeSymlink():
-            was = "" if change.before is None else f" (was {change.before})"
-            return visible(f"{change.path} -> {change.target}{was}") + "\n"
+        case MakeSymlink() | RemoveLink():
+            return visible(_link(change)) + "\n"
         case CopyWithin():
             return visible(f"{change.source} copied to {change.path} (sha256 {change.sha256})") + "\n"
         case AppendInitramfs():
             names = ", ".join(name for name, _ in change.files)
             return visible(f"{names} appended to {change.path}") + "\n"
+        case SetLabel():
+            return visible(f"{change.path} labelled {change.label}") + "\n"
         case RunCommand():
-            return f"{_command(change.argv)}  until it is done: {visible(change.done_when)}\n"
+            exist = () if change.done_when is None else (change.done_when,)
+            done = ", ".join((*exist, *(f"no {path}" for path in change.gone)))
+            return f"{_command(change.argv)}  until it is done: {visible(done)}\n"
+        case Relabel():
+            return visible(f"what programs made labelled by {change.path}") + "\n"
         case Rebuild():
-            must_hold = visible(", ".join(sorted(change.must_hold)))
+            must_hold = visible(", ".join((*sorted(change.must_hold), *change.must_keep)))
             return f"{_command(recipe(change).argv)}  {visible(change.path)} must then hold: {must_hold}\n"
+
+
+def _link(change: MakeSymlink | RemoveLink) -> str:
+    if isinstance(change, RemoveLink):
+        return f"{change.path} -> {change.before} removed"
+    was = "" if change.before is None else f" (was {change.before})"
+    return f"{change.path} -> {change.target}{was}"
 
 
 def _command(argv: tuple[str, ...]) -> str:

@@ -55,11 +55,8 @@ def run_rebuild(guest: GuestWriter, rebuild: Rebuild, *, kept: str, move_away: b
 
 def run_append(guest: GuestWriter, planned: AppendInitramfs, *, kept: str) -> None:
     """Append what `planned` says and prove it. Raises StalePlan, RebuildUnproven."""
-    try:
-        built = appendix.build(guest, path=planned.path, kernel=planned.kernel, must_hold=planned.must_hold)
-    except NoAppendix as error:
-        raise StalePlan(planned.path) from error
-    if built.change != planned:
+    built = appendix.built_as_planned(guest, planned)
+    if built is None:
         raise StalePlan(planned.path)
     guest.copy_within(guest.realpath(planned.path), kept)
     _append(guest, built, kept=kept)
@@ -82,7 +79,7 @@ def _append_instead(
         ) from error
     _append(guest, built, kept=kept)
     may_write = (*recipe(rebuild).may_write, guest.realpath(rebuild.path))
-    finding = appendix.finding(built.change, f"{failed.message} ({failed.hint})")
+    finding = appendix.finding(built.change, f"{failed.message.rstrip('.')} ({failed.hint})")
     return Rebuilt(wrote=guest.changed_since(mark), may_write=may_write, findings=(finding,))
 
 
@@ -127,16 +124,19 @@ def _problem(guest: GuestWriter, rebuild: Rebuild, result: CommandResult) -> str
         return f"the tool ended with status {result.status}"
     if not guest.exists(rebuild.path):
         return "the tool left no image"
-    return _problem_inside(guest, rebuild.path, rebuild.kernel, rebuild.must_hold)
+    return _problem_inside(guest, rebuild.path, rebuild.kernel, rebuild.must_hold, rebuild.must_keep)
 
 
-def _problem_inside(guest: GuestReader, path: str, kernel: str, must_hold: frozenset[str]) -> str | None:
+def _problem_inside(
+    guest: GuestReader, path: str, kernel: str, must_hold: frozenset[str], must_keep: tuple[str, ...] = ()
+) -> str | None:
     try:
         with guest.open(path) as stream:
             contents = scan(stream, indexes=True)
     except InitramfsError as error:
         return f"the new image cannot be read ({error.message})"
     absent = sorted(lacking(contents, kernel, must_hold))
+    absent += [path for path in must_keep if not contents.files.get(path, b"").strip()]
     return f"the new image lacks {', '.join(absent)}" if absent else None
 
 

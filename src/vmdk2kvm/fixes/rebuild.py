@@ -13,7 +13,13 @@ TIMEOUT_S = 1800.0  # an emulated appliance needs minutes for a large image
 
 # TMPDIR is a tmpfs in the appliance, so the unpacked tree does not grow the overlay. A fixed
 # SOURCE_DATE_EPOCH makes two builds of the same guest equal. LC_ALL keeps messages readable.
-ENVIRONMENT = {"TMPDIR": "/tmp", "SOURCE_DATE_EPOCH": "1000000000", "LC_ALL": "C"}
+# Hooks of the tools call kernel-install, which would write boot entries with this machine's arguments.
+ENVIRONMENT = {
+    "TMPDIR": "/tmp",
+    "SOURCE_DATE_EPOCH": "1000000000",
+    "LC_ALL": "C",
+    "KERNEL_INSTALL_BYPASS": "1",
+}
 
 _TEMPORARY = ("/tmp/", "/run/")
 
@@ -26,6 +32,8 @@ class Recipe:
 
 def recipe(rebuild: Rebuild, *, anew: bool = False) -> Recipe:
     """The command for `rebuild`; `anew` where the old image does not stand in its place."""
+    if rebuild.copy_of is not None:
+        return Recipe(argv=("cp", rebuild.copy_of, rebuild.path), may_write=(rebuild.path,))
     return _RECIPES[rebuild.tool](rebuild, anew)
 
 
@@ -43,8 +51,10 @@ def _dracut(rebuild: Rebuild, anew: bool) -> Recipe:
 
 def _mkinitcpio(rebuild: Rebuild, anew: bool) -> Recipe:
     del anew
-    # the hook "autodetect" would leave out all that the appliance has not, which is not the guest's machine
-    argv = ("mkinitcpio", *rebuild.arguments, "-S", "autodetect", "-k", rebuild.kernel, "-g", rebuild.path)
+    # The hook "autodetect" would leave out all that the appliance has not, which is not the guest's
+    # machine; without it, "kms" would take the firmware of every graphics card in.
+    skipped = ("-S", "autodetect,kms")
+    argv = ("mkinitcpio", *rebuild.arguments, *skipped, "-k", rebuild.kernel, "-g", rebuild.path)
     return Recipe(argv=argv, may_write=(rebuild.path, "/var/tmp/", *_TEMPORARY))
 
 
@@ -59,7 +69,8 @@ def _mkinitrd(rebuild: Rebuild, anew: bool) -> Recipe:
     folder, _, image = rebuild.path.rpartition("/")
     # -B: the boot loader's configuration is not to be written anew
     argv = ("mkinitrd", "-B", *rebuild.arguments, "-b", folder, "-i", image)
-    return Recipe(argv=argv, may_write=(rebuild.path, "/var/log/YaST2/", "/dev/shm/", *_TEMPORARY))
+    link = f"{folder}/initrd"  # which it makes anew for the kernel that /boot/vmlinuz is a link to
+    return Recipe(argv=argv, may_write=(rebuild.path, link, "/var/log/YaST2/", "/dev/shm/", *_TEMPORARY))
 
 
 _RECIPES: dict[InitramfsTool, Callable[[Rebuild, bool], Recipe]] = {

@@ -16,7 +16,8 @@ from vmdk2kvm.model.changes import (
     MakeSymlink,
     Rebuild,
     RemoveFile,
-    RunCommand,
+    RemoveLink,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.guest_os import GuestOs
@@ -26,6 +27,7 @@ from vmdk2kvm.model.units import KIB, MIB, format_bytes
 BLOCK_BYTES = 4 * KIB
 RESERVE_BYTES = MIB  # folders, extents, what the file system takes for itself
 JOURNAL_BYTES = 64 * KIB
+JOURNAL_INODES = 4  # the folder of all journals, this one's, its backups' and the journal
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def images_to_move_away(plan: Plan, os: GuestOs, *, backup: bool) -> frozenset[s
         free_inodes={s.mountpoint: s.free_inodes for s in os.space if s.free_inodes is not None},
     )
     mountpoints = tuple(room.free_bytes)
-    edits = [item.change for item in plan.changes if not isinstance(item.change, RunCommand | Rebuild)]
+    edits = [item.change for item in plan.changes if isinstance(item.change, Exact)]
     _take_edits(room, mountpoints, edits, backup=backup)
     old_sizes = {k.initramfs.path: k.initramfs.size_bytes for k in os.kernels if k.initramfs}
     rebuilds = [item.change for item in plan.changes if isinstance(item.change, Rebuild)]
@@ -79,7 +81,10 @@ def _take_edits(
     touched = {kept_on} if backup else set()
     if backup:
         room.taken_bytes[kept_on] += JOURNAL_BYTES
+        room.taken_inodes[kept_on] += JOURNAL_INODES
     for edit in edits:
+        if isinstance(edit, SetLabel):
+            continue  # it lies in the inode that was counted
         at = mountpoint_of(edit.path, mountpoints)
         before, after = _sizes(edit)
         room.taken_bytes[at] += max(0, after - before) + BLOCK_BYTES
@@ -107,6 +112,10 @@ def _take_rebuild(
     old_bytes = old_sizes.get(rebuild.path, 0)
     room.check(kept_on, old_bytes)
     room.taken_bytes[kept_on] += old_bytes
+    room.taken_inodes[at] += 1  # the new image, or half of it, beside the old one
+    room.taken_inodes[kept_on] += 2
+    for mountpoint in (at, kept_on):
+        _check_inodes(room, mountpoint)
     move_away = not room.fits(at, rebuild.estimated_bytes)
     if move_away:
         room.check(at, rebuild.estimated_bytes - old_bytes)
@@ -130,6 +139,8 @@ def _sizes(edit: Exact) -> tuple[int, int]:
             return len(edit.before), 0
         case MakeSymlink():
             return 0, len(edit.target)
+        case SetLabel() | RemoveLink():
+            return 0, 0
         case CopyWithin():
             return 0, edit.size_bytes
         case AppendInitramfs():

@@ -144,11 +144,13 @@ def _put_back(guest: GuestWriter, entry: Entry) -> None:
             assert entry.backup is not None
             guest.make_folder(parent(entry.path))
             guest.copy_within(entry.backup, entry.path)
-        case OfLink(target=target):
+        case OfLink(target=target, label=label):
             guest.make_folder(parent(entry.path))
             if isinstance(_standing(guest, entry.path), OfFile):
                 guest.remove(entry.path)
             guest.make_symlink(entry.path, target)
+            if label is not None:
+                guest.set_label(entry.path, label)
         case _:
             guest.remove(entry.path)
 

@@ -6,7 +6,7 @@ it names has to lie in its own folder.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vmdk2kvm.errors import GuestError
@@ -27,7 +27,10 @@ class OfFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfLink:
+    """`label` is its SELinux label, None for any."""
+
     target: str
+    label: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,8 @@ def _edit(folder: str, entry: Mapping[str, Any]) -> Entry:
     if backup is not None:
         before = OfFile(sha256=_text(entry["before"]))
     elif entry["before"] is not None:
-        before = OfLink(target=_text(entry["before"]))
+        label = None if entry.get("label") is None else _text(entry["label"])
+        before = OfLink(target=_text(entry["before"]), label=label)
     kinds = {"write-file": "file", "make-symlink": "link", "remove-file": "nothing"}
     left = entry.get("left") or kinds[entry["kind"]]
     return Entry(

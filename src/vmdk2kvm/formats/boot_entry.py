@@ -6,10 +6,28 @@ variables in `options`.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from vmdk2kvm.formats.kernel_cmdline import Arguments, has_initrd, parameters
 
-_LINE = re.compile(r"^[ \t]*(options|initrd)[ \t]+([^\n]*)", re.MULTILINE)
+_LINE = re.compile(r"^[ \t]*(options|initrd|linux|version)[ \t]+([^\n]*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What an entry starts, as paths from the root of its own partition; "" for what it does not say."""
+
+    version: str
+    linux: str
+    initrds: tuple[str, ...]
+
+
+def parse(text: str) -> Entry:
+    said: dict[str, list[str]] = {}
+    for line in _LINE.finditer(text):
+        said.setdefault(line[1], []).extend(line[2].replace("\\", "/").split())
+    version, linux = (next(iter(said.get(key, ())), "") for key in ("version", "linux"))
+    return Entry(version=version, linux=linux, initrds=tuple(said.get("initrd", ())))
 
 
 def arguments(text: str) -> Iterator[Arguments]:

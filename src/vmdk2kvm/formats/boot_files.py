@@ -58,7 +58,7 @@ BOOT_FILES = (
     BootFile(
         language=Language.GRUB_ENVIRONMENT,
         loaders=_GRUB2,
-        paths=("/boot/grub/grubenv", "/boot/grub2/grubenv"),
+        paths=("/boot/grub/grubenv", "/boot/grub2/grubenv", "/boot/photon.cfg", "/boot/linux-*.cfg"),
         on_esp=("/EFI/*/grubenv", "/grub/grubenv", "/grub2/grubenv"),
     ),
     BootFile(

@@ -6,6 +6,9 @@ the file system or the partition table moves along (udev's 60-persistent-storage
 """
 
 import re
+from fnmatch import translate
+from itertools import product
+from string import ascii_lowercase, digits
 
 from vmdk2kvm.model.guest_os import FileSystem
 
@@ -16,6 +19,12 @@ _HOSTILE = (
 )
 _HOSTILE_NAME = re.compile(_HOSTILE)
 _STARTS_HOSTILE = re.compile(rf"{_HOSTILE}(?![^:,])")
+_LONGEST_PATTERN = 256
+_BY_PLACE = re.compile(r"/dev/(?:disk/by-(?:path|id)/|nvme|cciss/)")
+_WILDCARDS = re.compile(r"[*?[]")
+_OLD = ("sd", "hd", "xvd")
+_DIGITS = re.compile(r"[0-9]{1,4}")
+_MOST_NUMBERS = 16
 _PLAIN = re.compile(r"[A-Za-z0-9_=./:@%+-]+")
 _FOLDERS = {"UUID": "by-uuid", "PARTUUID": "by-partuuid", "LABEL": "by-label", "PARTLABEL": "by-partlabel"}
 _SHARED_UUID = frozenset({"btrfs"})  # all devices of one file system carry its UUID and label
@@ -29,6 +38,23 @@ def is_hostile(name: str) -> bool:
 def starts_hostile(value: str) -> bool:
     """Whether `value` is a hostile name or begins with one ("/dev/sda3:cryptroot")."""
     return _STARTS_HOSTILE.match(value) is not None
+
+
+def loses_disks(pattern: str) -> bool:
+    """Whether a name or a shell pattern means disks by names that they may not have on KVM."""
+    if is_hostile(pattern):
+        return True
+    if not pattern.startswith("/dev/") or not _WILDCARDS.search(pattern) or len(pattern) > _LONGEST_PATTERN:
+        return False
+    if _BY_PLACE.match(pattern):
+        return True
+    stem = _WILDCARDS.split(pattern)[0]
+    if not any(f"/dev/{old}".startswith(stem[: len(old) + 5]) for old in _OLD):
+        return False
+    fits = re.compile(translate(pattern)).match
+    numbers = {"", "1", "2", *pattern, *_DIGITS.findall(pattern)} - (set(pattern) - set(digits))
+    samples = product(_OLD, ascii_lowercase, sorted(numbers)[:_MOST_NUMBERS])
+    return any(fits(f"/dev/{old}{x}{n}") and not fits(f"/dev/vd{x}{n}") for old, x, n in samples)
 
 
 def is_plain(name: str) -> bool:

@@ -5,7 +5,7 @@ written as octal escapes ("\\040"). A line may end in CR LF.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vmdk2kvm.formats.spans import Span, splice
@@ -67,6 +67,12 @@ def edit(text: str, replacements: Mapping[int, Replacement]) -> str:
     for line, replacement in replacements.items():
         edits |= _edits(found[line], replacement)
     return splice(text, edits)
+
+
+def commented_out(text: str, lines: Collection[int]) -> str:
+    """`text` with the entries on the given lines (1-based) made comments; every other byte stays."""
+    starts = (entry.fields[0].start for entry in entries(text) if entry.line in lines)
+    return splice(text, {Span(start, start): "# " for start in starts})
 
 
 def split_options(options: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Only the kernel's arguments are shown. GRUB's own variables (`set root=`) and `s
 commands and never appear here.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from vmdk2kvm.formats.shell_words import GRUB, Word, commands
 _LINUX = frozenset({"linux", "linux16", "linuxefi"})
 _INITRD = frozenset({"initrd", "initrd16", "initrdefi"})
 _MODULE = frozenset({"module", "module2", "xen_module"})  # how multiboot and Xen load kernel and initramfs
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _KEYWORDS = frozenset({"if", "elif", "then", "else", "while", "until", "do", "!"})
 
 
@@ -49,15 +51,30 @@ def _kernels(found: Iterable[tuple[Word, ...]]) -> Iterator[KernelCommand]:
 
 
 def arguments(text: str) -> Iterator[Arguments]:
-    """Of every kernel, and of the variables that menus hand to kernels. Raises like `kernel_commands`."""
+    """Of every kernel, and of the variables that menus hand to kernels. Raises like `kernel_commands`.
+
+    Photon writes `root=$rootpartition`; whether such a menu loads an initramfs only GRUB knows.
+    """
     found = [_without_keywords(command) for command in commands(text, GRUB)]
+    named: dict[str, str] = {}  # the parameter each variable is the value of
     for kernel in _kernels(found):
         yield Arguments(parameters=kernel.parameters, has_initrd=kernel.has_initrd)
+        named |= dict(_variables(kernel.parameters))
     for words in found:
         if len(words) == 2 and words[0].value == "set":
-            name, equals, value = words[1].value.partition("=")
-            if equals and name in ARGUMENT_VARIABLES:
+            name, _, value = words[1].value.partition("=")
+            if name in ARGUMENT_VARIABLES:
                 yield Arguments(parameters=tuple(_in_word(words[1], value)))
+            elif name in named:
+                span = words[1].locate(len(name) + 1, len(name) + 1 + len(value))
+                parameter = Parameter(name=named[name], value=value, span=span)
+                yield Arguments(parameters=(parameter,), has_initrd=False)
+
+
+def _variables(parameters: Iterable[Parameter]) -> Iterator[tuple[str, str]]:
+    for each in parameters:
+        if found := _VARIABLE.fullmatch(each.value or ""):
+            yield found[1], each.name
 
 
 def _in_word(word: Word, value: str) -> Iterator[Parameter]:

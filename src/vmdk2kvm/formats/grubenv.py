@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.formats.kernel_cmdline import Arguments, parameters
 
-# What the menus of Fedora, RHEL and SUSE hand to the kernel as a whole.
-ARGUMENT_VARIABLES = frozenset({"kernelopts", "default_kernelopts", "tuned_params", "extra_cmdline"})
+# What the menus of Fedora, RHEL, SUSE and Photon hand to the kernel as a whole.
+ARGUMENT_VARIABLES = frozenset(
+    {
+        *("kernelopts", "default_kernelopts", "tuned_params"),
+        *("extra_cmdline", "photon_cmdline", "systemd_cmdline"),
+    }
+)
 _SIGNATURE = "# GRUB Environment Block\n"
 _LINE = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)=([^\\\n]*(?:\\.[^\\\n]*)*)", re.MULTILINE | re.DOTALL)
 _PADDING = "#"
+_BLOCK_BYTES = 512
 
 
 def arguments(text: str) -> Iterator[Arguments]:
@@ -27,7 +33,12 @@ def arguments(text: str) -> Iterator[Arguments]:
 
 
 def with_size(text: str, size_bytes: int) -> str:
-    """`text` with more or less padding. Raises GuestError where the block is too small for it."""
+    """`text` with more or less padding. Raises GuestError where the block is too small for it.
+
+    Files of another size are no blocks: Photon's GRUB only reads them, and they have no padding.
+    """
+    if size_bytes % _BLOCK_BYTES:
+        return text
     surplus = len(text.encode("utf-8", "surrogateescape")) - size_bytes
     if surplus <= 0:
         return text + _PADDING * -surplus

@@ -6,7 +6,8 @@ initramfs holds is in.
 
 from typing import Any
 
-from vmdk2kvm.model.guest_os import BootLoader, FileSystem, GuestOs, Initramfs, Kernel, Mount
+from vmdk2kvm.model.guest_os import BootLoader, FileSystem, GuestOs, Initramfs, Kernel, Mount, RaidArray
+from vmdk2kvm.model.luks import LuksVolume
 
 
 def guest_fields(os: GuestOs) -> dict[str, Any]:
@@ -20,6 +21,8 @@ def guest_fields(os: GuestOs) -> dict[str, Any]:
         "lvm": os.lvm,
         "initramfs_tool": os.initramfs_tool.value if os.initramfs_tool else None,
         "filesystems": [_file_system(one) for one in os.names.filesystems],
+        "luks": [_luks(one) for one in os.luks],
+        "raids": [_raid(one) for one in os.raids],
         "mounts": [_mount(one) for one in os.mounts],
         "space": [
             {
@@ -49,6 +52,31 @@ def _file_system(one: FileSystem) -> dict[str, Any]:
         "partlabel": one.partlabel,
         "disk": one.disk,
         "partition": one.partition,
+    }
+
+
+def _luks(one: LuksVolume) -> dict[str, Any]:
+    header = one.header
+    return {
+        "device": one.device,
+        "uuid": header.uuid if header else None,
+        "version": header.version if header else None,
+        "label": header.label if header else None,
+        "memory_kib": header.memory_kib if header else None,
+        "tokens": list(header.tokens) if header else [],
+        "mapping": one.mapping,
+        "error": one.error,
+    }
+
+
+def _raid(one: RaidArray) -> dict[str, Any]:
+    return {
+        "device": one.device,
+        "name": one.name,
+        "uuid": one.uuid,
+        "level": one.level,
+        "member_count": one.member_count,
+        "missing_count": one.missing_count,
     }
 
 

@@ -31,7 +31,7 @@ def parse(text: str, suffix: str, *, is_suse: bool) -> tuple[Interface, ...]:
                 starts=_starts(values),
             ),
         )
-    name = values.get("DEVICE") or (suffix if is_suse or not values.get("HWADDR") else None)
+    name = values.get("DEVICE") or (suffix if is_suse else None)  # Red Hat's: any card, or one by its MAC
     return (_interface(name, values),) if name or values else ()
 
 

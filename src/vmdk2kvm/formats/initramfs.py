@@ -23,7 +23,7 @@ __all__ = ["InitramfsContents", "InitramfsError", "describe", "scan"]
 MAX_UNPACKED_BYTES = 2 * GIB
 MAX_MEMBERS = 300_000
 MAX_KEPT_BYTES = 16 * MIB  # names of modules and small files together
-MAX_FILE_BYTES = 64 * KIB
+MAX_FILE_BYTES = 256 * KIB  # LVM's own lvm.conf has 110
 
 # Configuration baked into an image: initramfs-tools' conf, dracut's etc.
 FILES_OF_INTEREST = (
@@ -38,6 +38,10 @@ FILES_OF_INTEREST = (
     "etc/fstab.empty",
     "etc/fstab.sys",
     "etc/lvm/devices/system.devices",
+    "etc/lvm/lvm.conf",
+    "etc/lvm/lvmlocal.conf",
+    "etc/mdadm.conf",
+    "etc/mdadm/mdadm.conf",
     "etc/modules-load.d/*",
     "etc/systemd/network/*.link",
     "*lib/udev/rules.d/80-net-setup-link.rules",

@@ -20,7 +20,7 @@ from vmdk2kvm.formats.kernel_modules import (
     parse_aliases,
     parse_files,
 )
-from vmdk2kvm.formats.module_index import Entry
+from vmdk2kvm.formats.module_index import Entry, is_index
 from vmdk2kvm.formats.module_index import parse as parse_index
 from vmdk2kvm.formats.module_index import render as render_index
 from vmdk2kvm.model.guest_os import InitramfsTool
@@ -77,7 +77,7 @@ def place_of(folder: str, name: str) -> str:
 def dependencies(contents: InitramfsContents, folder: str) -> dict[str, ModuleFile] | None:
     """modules.dep as modprobe in the image reads it, None where it has none. Raises ValueError."""
     binary = contents.indexes.get(f"{folder}/modules.dep.bin")
-    if binary is not None:
+    if binary is not None and is_index(binary):
         return parse_files("\n".join(entry.value for entry in parse_index(binary)))
     text = contents.indexes.get(f"{folder}/modules.dep")
     return None if text is None else parse_files(_text(text))
@@ -190,7 +190,9 @@ def _aliases(contents: InitramfsContents, folder: str) -> Aliases:
     if text is not None:
         return parse_aliases(_text(text))
     binary = contents.indexes.get(f"{folder}/modules.alias.bin")
-    return [] if binary is None else [(entry.key, entry.value) for entry in parse_index(binary)]
+    if binary is None or not is_index(binary):
+        return []
+    return [(entry.key, entry.value) for entry in parse_index(binary)]
 
 
 def _behind(contents: InitramfsContents, name: str, lines: str) -> bytes:

@@ -8,12 +8,15 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vmdk2kvm.model.units import MIB
+
 MAGIC = 0xB007F457
 VERSION = 0x00020001
 _PREFIX, _VALUES, _CHILDREN, _OFFSET = 0x80000000, 0x40000000, 0x20000000, 0x0FFFFFFF
 _HEADER_BYTES = 12
-MAX_KEY_BYTES = 1000  # aliases of PCI devices have about 70
-MAX_NODES = 1_000_000
+MAX_KEY_BYTES = 300  # aliases of PCI devices have about 70
+MAX_NODES = 500_000  # a kernel of a distribution has about 60,000
+MAX_TEXT_BYTES = 32 * MIB  # keys and values together: about 2 MiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -25,12 +28,17 @@ class Entry:
     value: str
 
 
+def is_index(content: bytes) -> bool:
+    """Whether this is an index of our format: older programs wrote another, and read the text beside it."""
+    return content[:6] == struct.pack(">IH", MAGIC, VERSION >> 16)
+
+
 def parse(content: bytes) -> list[Entry]:
     """Every entry by priority. Raises ValueError for anything but an index of this format."""
+    if not is_index(content):
+        raise ValueError("no index of kernel modules")
     try:
-        magic, version, root = struct.unpack_from(">III", content)
-        if magic != MAGIC or version >> 16 != VERSION >> 16:
-            raise ValueError("no index of kernel modules")
+        (root,) = struct.unpack_from(">I", content, 8)
         return sorted(_entries(content, root))
     except (struct.error, IndexError) as error:
         raise ValueError("an index of kernel modules is cut off") from error
@@ -55,7 +63,7 @@ def _checked(entry: Entry) -> bytes:
 def _write(out: bytearray, entries: Sequence[tuple[bytes, Entry]], depth: int) -> int:
     """Write the node of `entries`, which agree in their first `depth` bytes; gives where it is.
 
-    Goes as deep as the longest key, which is bounded.
+    Goes as deep as the longest key, which is bounded for that.
     """
     first, last = entries[0][0], entries[-1][0]  # sorted: what these share, all share
     end = depth
@@ -87,18 +95,18 @@ def _value(entry: Entry) -> bytes:
 
 def _entries(content: bytes, root: int) -> Iterable[Entry]:
     waiting = [(root, b"", len(content))]
-    nodes = 0
+    nodes, room_bytes = 0, MAX_TEXT_BYTES
     while waiting:
         offset, key, below = waiting.pop()
         nodes += 1
         at = offset & _OFFSET
         if at == 0:
             continue
-        if nodes > MAX_NODES or at >= below or len(key) > MAX_KEY_BYTES:
+        if nodes + len(waiting) > MAX_NODES or at >= below or len(key) > MAX_KEY_BYTES:
             raise ValueError("an index of kernel modules does not end")
         place = at
         if offset & _PREFIX:
-            end = content.index(b"\0", place)
+            end = content.index(b"\0", place, place + MAX_KEY_BYTES + 1)
             key += content[place:end]
             place = end + 1
         if offset & _CHILDREN:
@@ -110,7 +118,11 @@ def _entries(content: bytes, root: int) -> Iterable[Entry]:
             )
             place += 2 + 4 * count
         if offset & _VALUES:
-            yield from _values(content, place, key)
+            for entry in _values(content, place, key):
+                room_bytes -= len(entry.key) + len(entry.value) + 1
+                if room_bytes < 0:
+                    raise ValueError("an index of kernel modules does not end")
+                yield entry
 
 
 def _values(content: bytes, place: int, key: bytes) -> Iterable[Entry]:

@@ -21,8 +21,11 @@ from vmdk2kvm.model.changes import (
     PlannedChange,
     Rebuild,
     RebuildKind,
+    Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.guest_os import InitramfsTool
@@ -105,13 +108,9 @@ def change_fields(change: Change) -> Fields:
             }
         case RemoveFile():
             return {"kind": change.kind, "path": change.path, "before": _content(change.before)}
-        case MakeSymlink():
-            return {
-                "kind": change.kind,
-                "path": change.path,
-                "before": change.before,
-                "target": change.target,
-            }
+        case MakeSymlink() | RemoveLink():
+            target = {"target": change.target} if isinstance(change, MakeSymlink) else {}
+            return {"kind": change.kind, "path": change.path, "before": change.before, **target}
         case CopyWithin():
             return {
                 "kind": change.kind,
@@ -135,8 +134,15 @@ def change_fields(change: Change) -> Fields:
                 "kind": change.kind,
                 "argv": list(change.argv),
                 "done_when": change.done_when,
+                "gone": list(change.gone),
                 "may_write": list(change.may_write),
+                "may_remove": list(change.may_remove),
+                "optional": change.optional,
             }
+        case SetLabel():
+            return {"kind": change.kind, "path": change.path, "label": change.label}
+        case Relabel():
+            return {"kind": change.kind, "path": change.path, "unlabelled": list(change.unlabelled)}
         case Rebuild():
             return {
                 "kind": change.kind,
@@ -148,6 +154,8 @@ def change_fields(change: Change) -> Fields:
                 "estimated_bytes": change.estimated_bytes,
                 "arguments": list(change.arguments),
                 "stale_names": change.stale_names,
+                "must_keep": list(change.must_keep),
+                "copy_of": change.copy_of,
             }
 
 
@@ -177,6 +185,10 @@ def _make_symlink(fields: Fields) -> MakeSymlink:
     )
 
 
+def _remove_link(fields: Fields) -> RemoveLink:
+    return RemoveLink(path=_text(fields["path"]), before=_text(fields["before"]))
+
+
 def _copy_within(fields: Fields) -> CopyWithin:
     return CopyWithin(
         path=_text(fields["path"]),
@@ -203,9 +215,20 @@ def _append_initramfs(fields: Fields) -> AppendInitramfs:
 def _run_command(fields: Fields) -> RunCommand:
     return RunCommand(
         argv=tuple(_text(word) for word in fields["argv"]),
-        done_when=_text(fields["done_when"]),
+        done_when=None if fields["done_when"] is None else _text(fields["done_when"]),
         may_write=tuple(_text(path) for path in fields["may_write"]),
+        may_remove=tuple(_text(path) for path in fields["may_remove"]),
+        gone=tuple(_text(path) for path in fields["gone"]),
+        optional=bool(fields["optional"]),
     )
+
+
+def _set_label(fields: Fields) -> SetLabel:
+    return SetLabel(path=_text(fields["path"]), label=_text(fields["label"]))
+
+
+def _relabel(fields: Fields) -> Relabel:
+    return Relabel(path=_text(fields["path"]), unlabelled=tuple(_text(path) for path in fields["unlabelled"]))
 
 
 def _rebuild(fields: Fields) -> Rebuild:
@@ -218,6 +241,8 @@ def _rebuild(fields: Fields) -> Rebuild:
         estimated_bytes=int(fields["estimated_bytes"]),
         arguments=tuple(_text(word) for word in fields["arguments"]),
         stale_names=bool(fields["stale_names"]),
+        must_keep=tuple(_text(path) for path in fields["must_keep"]),
+        copy_of=None if fields["copy_of"] is None else _text(fields["copy_of"]),
     )
 
 
@@ -225,9 +250,12 @@ _PARSERS: dict[str, Callable[[Fields], Change]] = {
     "write-file": _write_file,
     "remove-file": _remove_file,
     "make-symlink": _make_symlink,
+    "remove-link": _remove_link,
     "copy-within": _copy_within,
     "append-initramfs": _append_initramfs,
+    "set-label": _set_label,
     "run-command": _run_command,
+    "relabel": _relabel,
     "rebuild": _rebuild,
 }
 

@@ -13,8 +13,11 @@ from vmdk2kvm.model.changes import (
     MakeSymlink,
     PlannedChange,
     Rebuild,
+    Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.units import format_bytes
@@ -40,20 +43,19 @@ def describe(change: Change) -> str:
             return new + unified_diff(change.path, change.before, change.after)
         case RemoveFile():
             return unified_diff(change.path, change.before, None)
-        case MakeSymlink():
-            was = f" (was {_quoted(change.before)})" if change.before is not None else ""
-            return f"link {_quoted(change.path)} -> {_quoted(change.target)}{was}\n"
+        case MakeSymlink() | RemoveLink():
+            return _link(change)
         case CopyWithin():
             size = format_bytes(change.size_bytes)
             return f"copy {_quoted(change.source)} to {_quoted(change.path)} ({size})\n"
         case AppendInitramfs():
             return _append(change)
+        case SetLabel():
+            return f"label {_quoted(change.path)} {_quoted(change.label)}\n"
         case RunCommand():
-            argv = visible(shlex.join(change.argv)).replace("\n", "\\n")
-            may_write = ", ".join(map(_quoted, change.may_write)) or "nothing"
-            return (
-                f"run {argv}\n  done when {_quoted(change.done_when)} exists; may write below {may_write}\n"
-            )
+            return _run(change)
+        case Relabel():
+            return f"label what programs made by {_quoted(change.path)}\n"
         case Rebuild():
             return _rebuild(change)
 
@@ -67,6 +69,22 @@ def title(change: Change) -> str:
             return f"rebuild {change.what.value} {_quoted(change.path)}"
         case _:
             return f"{change.kind.replace('-', ' ')} {_quoted(change.path)}"
+
+
+def _run(change: RunCommand) -> str:
+    argv = visible(shlex.join(change.argv)).replace("\n", "\\n")
+    may_write = ", ".join(map(_quoted, change.may_write)) or "nothing"
+    exist = () if change.done_when is None else (f"{_quoted(change.done_when)} exists",)
+    done = " and ".join((*exist, *(f"{_quoted(path)} is gone" for path in change.gone)))
+    may_fail = "; may fail" if change.optional else ""
+    return f"run {argv}\n  done when {done}; may write below {may_write}{may_fail}\n"
+
+
+def _link(change: MakeSymlink | RemoveLink) -> str:
+    if isinstance(change, RemoveLink):
+        return f"remove the link {_quoted(change.path)} -> {_quoted(change.before)}\n"
+    was = f" (was {_quoted(change.before)})" if change.before is not None else ""
+    return f"link {_quoted(change.path)} -> {_quoted(change.target)}{was}\n"
 
 
 def _append(change: AppendInitramfs) -> str:

@@ -16,8 +16,10 @@ _MAX_DEPTH = 24
 _MAX_LINE = 4096  # characters; what is written by hand or by a tool stays far below
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
 _PLAIN_START = re.compile(r"[^-?:,\[\]{}#&*!|>'\"%@` \t]|[-:](?=[^ \t])")
-_KEY = re.compile(rf"(?P<quoted>{_QUOTED.pattern})[ \t]*:(?=[ \t]|$)|(?P<plain>\S.*?):(?=[ \t]|$)")
-_FLOW_WORD = re.compile(r"(?!:|-[^0-9A-Za-z_])(?:[^,\[\]{}:#\n]|:(?![ ,\[\]{}\n]|$)|(?<! )#)+")
+_KEY = re.compile(rf"(?P<quoted>{_QUOTED.pattern})[ \t]*:(?=[ \t]|$)|(?P<plain>[^ \t].*?):(?=[ \t]|$)")
+_FLOW_WORD = re.compile(r"(?!:|-(?:[?,\[\]{}:\s]|$))(?:[^,\[\]{}:#?\n]|:(?![ ,\[\]{}\n]|$)|(?<! )#)+")
+_DASHES = re.compile("(?:- +)+")
+_FLOW_COLON = re.compile(" *:")  # on the line of its key
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
 _ESCAPES = {
     '"': '"', "\\": "\\", "/": "/", "n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b",
@@ -86,10 +88,9 @@ def _without_comment(number: int, body: str) -> str:
 def _may_open_quote(before: str) -> bool:
     """At the start, after the dash of an item, the colon of a key, or inside brackets."""
     stripped = before.rstrip(" ")
-    is_after_blank = before.endswith(" ")
     if not stripped or stripped[-1] in "[{,":
         return True
-    return is_after_blank and (stripped[-1] == ":" or not stripped.strip("- "))
+    return (stripped != before and stripped[-1] == ":") or _DASHES.fullmatch(before) is not None
 
 
 class _Blocks:
@@ -198,8 +199,8 @@ class _Flow:
         while self._peek() != "}":
             key = self._scalar()
             found[key] = None
-            if self._peek() == ":":
-                self._take(":")
+            if colon := _FLOW_COLON.match(self._text, self.at):
+                self.at = colon.end()
                 found[key] = None if self._peek() in (",", "}") else self.node(depth + 1)
             if self._peek() != "}":
                 self._take(",")

@@ -6,9 +6,13 @@ are made of that: "/dev/sda1" is the first partition of the first disk, whatever
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
+from vmdk2kvm.formats.mdadm_conf import identity_of
 from vmdk2kvm.guest.protocol import TEXT_ENCODING, TEXT_ERRORS, BlockDevice, BlockKind
+from vmdk2kvm.model.guest_os import RaidArray
 
 SECTOR_BYTES = 512  # sysfs counts in these, whatever the disk's own sectors
 
@@ -16,6 +20,15 @@ SECTOR_BYTES = 512  # sysfs counts in these, whatever the disk's own sectors
 SCRIPT = r"""
 at() { (cd -P "$1" && pwd -P); }
 mkdir -p /run/vmdk2kvm
+# The appliance starts arrays that lack a member after it looked for volume groups.
+for state in /sys/block/md*/md/degraded; do
+    [ -e "$state" ] && read -r value <"$state" && [ "$value" != 0 ] && lacking=1
+done
+if [ -n "$lacking" ] && [ ! -e /run/vmdk2kvm/activated ]; then
+    LVM_SYSTEM_DIR=/tmp/lvm lvm vgchange --activate y --sysinit >/dev/null 2>&1
+    udevadm settle
+    : >/run/vmdk2kvm/activated
+fi
 for path in /sys/class/block/*; do
     name=${path##*/}
     case $name in ram*|loop*|sr*|fd*|zram*|nbd*) continue;; esac
@@ -28,9 +41,18 @@ for path in /sys/class/block/*; do
         read -r value <"$path/dm/name" && echo "dm_name=$value"
         read -r value <"$path/dm/uuid" && echo "dm_uuid=$value"
     elif [ -d "$path/md" ]; then
-        for link in /dev/md/*; do
-            [ "$(readlink -f "$link")" = "/dev/$name" ] && echo "md_alias=$link"
+        for fact in level raid_disks degraded metadata_version; do
+            [ -e "$path/md/$fact" ] && read -r value <"$path/md/$fact" && echo "md_$fact=$value"
         done
+        for member in "$path"/slaves/*; do
+            [ -e "$member" ] && echo "md_member=${member##*/}"
+        done
+        case $value in 0.*)
+            value=$(mdadm --examine "/dev/${member##*/}" 2>/dev/null | sed -n 's/.*Preferred Minor : //p')
+            echo "md_minor=$value";;
+        esac
+        # the guest does that itself; here it would only fill the overlay
+        [ -e "$path/md/sync_action" ] && echo frozen >"$path/md/sync_action"
     elif [ "${above##*/}" = block ]; then
         echo "boot_code="$(od -An -v -tx1 -N440 "/dev/$name")
     fi
@@ -69,7 +91,7 @@ def parse(text: str, disk_count: int) -> dict[str, BlockDevice]:
     for path, pairs in _sections(blkid, "\nDEVNAME="):
         facts.get(path.removeprefix("/dev/"), {}).update(pairs)
     found = {name: _device(name, facts, disk_count) for name in facts}
-    known = {f"/dev/{name}": device for name, device in found.items() if device is not None}
+    known = _with_own_names((f"/dev/{name}", device) for name, device in found.items() if device is not None)
     return dict(sorted(known.items(), key=lambda item: _order(item[1])))
 
 
@@ -95,7 +117,7 @@ def _device(name: str, all_facts: Mapping[str, Facts], disk_count: int) -> Block
     if "dm_name" in facts:
         return _mapped(facts)
     if name.startswith("md"):
-        return _raid(name, facts)
+        return _raid(name, all_facts, disk_count)
     partition = int(facts["partition"]) if "partition" in facts else None
     disk = _scsi_target(all_facts.get(facts["parent"], {}) if partition else facts)
     if disk is None or disk >= disk_count:
@@ -129,9 +151,71 @@ def _mapped(facts: Facts) -> BlockDevice | None:
     return _made(facts, device=names, kind=BlockKind.LVM, aliases=(path,))
 
 
-def _raid(name: str, facts: Facts) -> BlockDevice:
-    aliases = (facts["md_alias"],) if "md_alias" in facts else ()
-    return _made(facts, device=f"/dev/{name}", kind=BlockKind.MD, aliases=aliases)
+def _raid(name: str, all_facts: Mapping[str, Facts], disk_count: int) -> BlockDevice | None:
+    """An array, or a partition of one, under the names that the guest's own udev gives it.
+
+    One of other disks is left out. The number the appliance counted down to means nothing to the guest.
+    """
+    facts = all_facts[name]
+    array = facts["parent"] if "partition" in facts else name
+    of_array = all_facts.get(array, {})
+    member = of_array.get("md_member", "")
+    if member in all_facts and _device(member, all_facts, disk_count) is None:
+        return None
+    raid = _raid_array(of_array, all_facts.get(member, {}))
+    names = _raid_names(raid, of_array.get("md_minor"), facts.get("partition"))
+    return _made(
+        facts,
+        device=f"/dev/{name}",
+        kind=BlockKind.MD,
+        aliases=names,
+        raid=None if "partition" in facts else raid,
+    )
+
+
+def _raid_array(facts: Facts, member: Facts) -> RaidArray:
+    return RaidArray(
+        uuid=member.get("UUID"),
+        name=_decoded(member.get("LABEL")),
+        level=facts.get("md_level", ""),
+        member_count=_number(facts.get("md_raid_disks")),
+        missing_count=_number(facts.get("md_degraded")),
+    )
+
+
+def _raid_names(raid: RaidArray, minor: str | None, partition: str | None) -> tuple[str, ...]:
+    """udev's 63-md-raid-arrays.rules: the name in the superblock, with and without its host."""
+    short = (raid.name or "").rpartition(":")[2] or minor or ""
+    names = [f"/dev/md{short}"] if short.isdigit() else []
+    names += [f"/dev/md/{each}" for each in (short, raid.name) if each]
+    names = [_of_partition(name, partition) for name in names]
+    linked = [f"md-name-{raid.name}"] if raid.name else []
+    linked += [f"md-uuid-{identity_of(raid.uuid)}"] if raid.uuid else []
+    suffix = f"-part{partition}" if partition else ""
+    return tuple(dict.fromkeys((*names, *(f"/dev/disk/by-id/{each}{suffix}" for each in linked))))
+
+
+def _of_partition(name: str, partition: str | None) -> str:
+    if partition is None:
+        return name
+    return f"{name}p{partition}" if name[-1].isdigit() else f"{name}{partition}"
+
+
+def _number(value: str | None) -> int:
+    return int(value) if value and value.isdigit() else 0
+
+
+def _with_own_names(devices: Iterable[tuple[str, BlockDevice]]) -> dict[str, BlockDevice]:
+    """Arrays under the first of their names that nothing else answers to."""
+    found = dict(devices)
+    answering = Counter(name for device in found.values() for name in device.aliases)
+    answering.update(device.device for device in found.values() if device.kind is not BlockKind.MD)
+    for path, device in found.items():
+        if device.kind is BlockKind.MD:
+            names = tuple(name for name in device.aliases if answering[name] == 1)
+            spare = device.device if device.device not in answering else f"{device.device}@appliance"
+            found[path] = replace(device, device=names[0] if names else spare, aliases=names[1:])
+    return found
 
 
 def _made(
@@ -143,6 +227,7 @@ def _made(
     disk: int | None = None,
     partition: int | None = None,
     luks_uuid: str | None = None,
+    raid: RaidArray | None = None,
 ) -> BlockDevice:
     return BlockDevice(
         device=device,
@@ -160,6 +245,7 @@ def _made(
         disk=disk,
         partition=partition,
         luks_uuid=luks_uuid,
+        raid=raid,
     )
 
 

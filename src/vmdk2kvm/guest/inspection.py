@@ -17,12 +17,14 @@ from vmdk2kvm.guest.inspection_boot import (
     esp_mountpoints,
     find_boot_loaders,
 )
-from vmdk2kvm.guest.inspection_crypt import check_locked, rename_volumes
+from vmdk2kvm.guest.inspection_crypt import check_locked, open_with_own_keys, rename_volumes
 from vmdk2kvm.guest.inspection_kernels import initramfs_tool, read_kernels
 from vmdk2kvm.guest.inspection_mounts import mount_rest, mount_root
 from vmdk2kvm.guest.inspection_names import SourceNames, device_names, names_in, names_used
+from vmdk2kvm.guest.inspection_raid import raids, read_arrays, with_configured_names
 from vmdk2kvm.guest.inspection_roots import find_root
-from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession, optional_text
+from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.small_text import FSTAB_LIMIT_BYTES, RELEASE_LIMIT_BYTES, read_small
 from vmdk2kvm.guest.unlock import volumes
 from vmdk2kvm.model.guest_os import BootLoader, GuestOs, Mount, OsFamily, Space
 from vmdk2kvm.model.network import Nic
@@ -30,12 +32,16 @@ from vmdk2kvm.model.network import Nic
 FSTAB = "/etc/fstab"
 _NAMING_FILES = (
     "/etc/crypttab",
+    "/etc/crypttab.initramfs",
     "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
     "/etc/dracut.conf",
     "/etc/dracut.conf.d/*",
     "/boot/grub/device.map",
     "/boot/grub2/device.map",
+    "/etc/kdump.conf",
+    "/etc/systemd/system/*.mount",
+    "/etc/systemd/system/*.swap",
     *GENERATOR_PATHS,
 )
 _PROGRAMS = ("/bin/sh", "/usr/bin/env", "/sbin/init")
@@ -82,15 +88,20 @@ def mount_whole(session: GuestSession) -> tuple[tuple[BlockDevice, ...], tuple[M
     if renamed:
         devices = session.block_devices()
         root = replace(root, device=renamed.get(root.device, root.device))
+    at_root = mount_root(session, root, devices)
+    if open_with_own_keys(session, devices):
+        devices = session.block_devices()
+    devices = with_configured_names(devices, root.arrays)
     fstab = root.fstab or ""
     names = SourceNames(devices, names_in(fstab), names_used(fstab))
     check_locked(volumes(session, devices), names, fstab)
-    return devices, (mount_root(session, root, devices), *mount_rest(session, names, root))
+    return devices, (at_root, *mount_rest(session, names, root))
 
 
 def inspect_again(session: GuestSession, before: GuestOs) -> GuestOs:
     """The same guest after changes, still mounted; unchanged initramfs images are not opened again."""
-    return _read(session, session.block_devices(), before.mounts, before.nics, before)
+    devices = with_configured_names(session.block_devices(), read_arrays(session, ""))
+    return _read(session, devices, before.mounts, before.nics, before)
 
 
 def _read(
@@ -102,10 +113,11 @@ def _read(
 ) -> GuestOs:
     esps = esp_mountpoints(devices, mounts)
     firmware = detect_firmware(session, devices, esps)
-    loaders = find_boot_loaders(session, firmware, boot_partitions(devices, mounts))
+    partitions = boot_partitions(devices, mounts)
+    loaders = find_boot_loaders(session, firmware, partitions)
     images = [kernel.initramfs for kernel in before.kernels] if before else []
-    kernels = read_kernels(session, {image.path: image for image in images if image})
-    fstab = optional_text(session, FSTAB)
+    kernels = read_kernels(session, {image.path: image for image in images if image}, partitions)
+    fstab = read_small(session, FSTAB, FSTAB_LIMIT_BYTES)
     family, identity, version, name = _distribution(session)
     return GuestOs(
         family=family,
@@ -124,13 +136,14 @@ def _read(
         lvm=any(device.kind is BlockKind.LVM for device in devices),
         nics=nics,
         luks=before.luks if before else volumes(session, devices),
+        raids=raids(devices),
     )
 
 
 def _distribution(guest: GuestReader) -> tuple[OsFamily, str, str, str]:
     """Family, id, version and name, from os-release or the file older systems have."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
-        text = optional_text(guest, path)
+        text = read_small(guest, path, RELEASE_LIMIT_BYTES)
         if text is not None:
             facts = os_release.parse(text)
             identity = facts.get("ID", "linux")
@@ -138,7 +151,7 @@ def _distribution(guest: GuestReader) -> tuple[OsFamily, str, str, str]:
             version = facts.get("VERSION_ID", "")
             return _family(identity, facts.get("ID_LIKE", "")), identity, version, name
     for path, family, identity in _OLD_FILES:
-        text = optional_text(guest, path)
+        text = read_small(guest, path, RELEASE_LIMIT_BYTES)
         if text is not None:
             line = text.strip().partition("\n")[0]
             version = next((word for word in line.split() if word[:1].isdigit()), "")
@@ -168,7 +181,7 @@ def _naming_texts(guest: GuestReader, fstab: str | None, loaders: Iterable[BootL
     """Everything that may name a device of the source machine."""
     paths = [path for pattern in _NAMING_FILES for path in guest.glob(pattern)]
     paths += [path for loader in loaders for path in loader.files]
-    return (fstab or "", *filter(None, (optional_text(guest, path) for path in paths)))
+    return (fstab or "", *filter(None, (read_small(guest, path) for path in paths)))
 
 
 def _space(session: GuestSession, mountpoint: str) -> Space:

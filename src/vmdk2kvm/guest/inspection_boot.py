@@ -5,7 +5,7 @@ from itertools import chain
 
 from vmdk2kvm.formats.boot_files import BOOT_FILES, Language, patterns
 from vmdk2kvm.formats.fat_names import any_case
-from vmdk2kvm.guest.inspection_mounts import ESP_TYPES
+from vmdk2kvm.guest.inspection_mounts import ESP_TYPES, XBOOTLDR_TYPE
 from vmdk2kvm.guest.protocol import BlockDevice, GuestReader
 from vmdk2kvm.model.guest_os import BootLoader, BootLoaderKind, Firmware, Mount
 
@@ -21,7 +21,6 @@ _BIOS_FILES = (
 )
 
 _SYSTEMD_BOOT = any_case("/EFI/systemd/systemd-boot*.efi")
-_XBOOTLDR_TYPE = "bc13c2ff-59e6-4262-a352-b275fd6f7172"  # the extended boot loader partition of UAPI.1
 _MENUS = {
     BootLoaderKind.GRUB2: Language.GRUB_SCRIPT,
     BootLoaderKind.GRUB_LEGACY: Language.GRUB_LEGACY,
@@ -50,7 +49,7 @@ def detect_firmware(guest: GuestReader, devices: Sequence[BlockDevice], esps: Se
 def boot_partitions(devices: Sequence[BlockDevice], mounts: Iterable[Mount]) -> tuple[str, ...]:
     """Where partitions are mounted on which boot loaders look for their files, the ESPs first."""
     mounts = tuple(mounts)
-    extended = {device.device for device in devices if device.part_type == _XBOOTLDR_TYPE}
+    extended = {device.device for device in devices if device.part_type == XBOOTLDR_TYPE}
     more = (mount.mountpoint for mount in mounts if mount.device in extended)
     return (*esp_mountpoints(devices, mounts), *more)
 

@@ -8,12 +8,15 @@ from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.fstab import Entry
 from vmdk2kvm.guest.inspection_names import SourceNames
 from vmdk2kvm.guest.inspection_roots import Root, option, without_pseudo_spec
+from vmdk2kvm.guest.paths import MAX_LENGTH
 from vmdk2kvm.guest.protocol import BlockDevice, GuestSession
 from vmdk2kvm.model.guest_os import Mount
 
 MOUNTABLE_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "f2fs", "jfs", "reiserfs"})
 ESP_TYPES = frozenset({"c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef"})
+XBOOTLDR_TYPE = "bc13c2ff-59e6-4262-a352-b275fd6f7172"  # the extended boot loader partition of UAPI.1
 _ESP_FOLDERS = ("/boot/efi", "/efi")
+_BOOT = "/boot"
 _MAY_FAIL = frozenset({"nofail", "noauto"})
 _MAX_ENTRIES = 256
 _MENDED_BY = {
@@ -50,7 +53,9 @@ def mount_rest(session: GuestSession, names: SourceNames, root: Root) -> Iterato
             taken.add(mountpoint)
             used.add(device.device)
             yield mounted
-    yield from _mount_esp(session, names.devices, taken, used)
+    for mounted in _mount_boot_partitions(session, names.devices, taken, used):
+        taken.add(mounted.mountpoint)
+        yield mounted
 
 
 def _entries(text: str) -> list[tuple[str, Entry]]:
@@ -58,7 +63,7 @@ def _entries(text: str) -> list[tuple[str, Entry]]:
     local = [
         (posixpath.normpath(entry.mountpoint), entry)
         for entry in fstab.entries(text)
-        if entry.mountpoint.startswith("/") and not _is_bind(entry)
+        if entry.mountpoint.startswith("/") and len(entry.mountpoint) <= MAX_LENGTH and not _is_bind(entry)
     ]
     return sorted(local[:_MAX_ENTRIES], key=lambda item: item[0].count("/") if item[0] != "/" else 0)
 
@@ -105,13 +110,25 @@ def _mending(device: BlockDevice) -> str | None:
     return f"run `{program} {device.device}` on the source machine, shut it down cleanly, then run again."
 
 
-def _mount_esp(
+def _mount_boot_partitions(
     session: GuestSession, devices: tuple[BlockDevice, ...], taken: set[str], used: set[str]
 ) -> Iterator[Mount]:
-    """systemd mounts an ESP that no fstab names (systemd-gpt-auto-generator(8))."""
+    """systemd mounts those that no fstab names (systemd-gpt-auto-generator(8))."""
+    extended = [
+        each for each in devices if each.part_type == XBOOTLDR_TYPE and each.content in MOUNTABLE_TYPES
+    ]
+    if len(extended) == 1 and extended[0].device not in used and _is_free(session, taken):
+        yield _mount(session, extended[0], _BOOT, ())
     esps = [device for device in devices if device.part_type in ESP_TYPES and device.content == "vfat"]
     if not esps or any(device.device in used for device in esps):
         return
     folder = next((each for each in _ESP_FOLDERS if each not in taken and session.exists(each)), None)
+    if folder is None and _is_free(session, taken):
+        folder = _BOOT
     if folder is not None:
         yield _mount(session, esps[0], folder, ())
+
+
+def _is_free(session: GuestSession, taken: set[str]) -> bool:
+    """Whether /boot waits for a file system: systemd mounts over no file."""
+    return _BOOT not in taken and session.exists(_BOOT) and not session.glob(f"{_BOOT}/*")

@@ -8,6 +8,7 @@ a serial that only VMware knows.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from vmdk2kvm.guest.appliance_devices import disk_name
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind
@@ -28,6 +29,7 @@ _FAMILY = re.compile(
     r"/dev/(sd|hd|vd|xvd)[a-z]{1,3}[0-9]{0,4}|/dev/(nvme)[0-9]+n[0-9]+(?:p[0-9]+)?|/dev/(cciss)/.+"
 )
 _NVME = re.compile(r"/dev/nvme([0-9]{1,4})n([0-9]{1,4})(?:p([0-9]{1,4}))?")
+_COUNTED_ARRAY = re.compile(r"/dev/md12[0-9]")
 _CCISS = re.compile(r"/dev/cciss/c[0-9]+d([0-9]{1,4})(?:p([0-9]{1,4}))?")
 _LINKED = re.compile(r"/dev/disk/(by-path|by-id)/(.+?)(?:-part([0-9]{1,4}))?")
 _PART_AND_MORE = re.compile(r"-part[0-9]+:")  # "…-part5:cryptroot"
@@ -40,6 +42,7 @@ _COUNTED_PLACE = re.compile(r"(.+-(?:ata|nvme))-([0-9]{1,4})(?:\.0)?")  # counte
 _PHY_PLACE = re.compile(r"(.+)-sas-phy([0-9]{1,4})-lun-0")
 # One disk has several by-id names; these hold its serial (NAA), each in its own way.
 _SERIAL = re.compile(r"(?:wwn-0x|scsi-3|scsi-S.+_)([0-9a-f]{16,32})")
+MAX_NAMES = 20_000  # a guest of names only gets no answer for the rest
 _CONTROLLER_UNIT = 7  # of a SCSI bus: the controller itself, never a disk
 
 
@@ -65,9 +68,13 @@ class SourceNames:
         self._disk_count = sum(device.kind is BlockKind.DISK for device in self.devices)
         places = (_place(match[2]) for name in seen if (match := _LINKED.fullmatch(name)))
         self._places = {place for place in places if place}
+        self._controllers = {place.controller for place in self._places}
+        self._indexes = sorted(place.index for place in self._places)
         # Each family of names counts its own disks: of two families, both may begin with disk 0.
         self._one_family = len({family for name in used if (family := _family(name))}) <= 1
-        self._identities = _linked_identities(frozenset(used))
+        self._identities: dict[str, set[object]] = {"by-path": set(), "by-id": set()}
+        for kind, identity in _linked_identities(frozenset(used)):
+            self._identities[kind].add(identity)
 
     def find(self, name: str) -> BlockDevice | None:
         """The device behind any way to write one in fstab(5); None if none or several fit."""
@@ -115,14 +122,14 @@ class SourceNames:
         if identity is None:
             return None
         if self._disk_count == 1:
-            same_kind = {each for each in self._identities if each[0] == kind}
-            return 0 if same_kind <= {identity} else None
+            return 0 if self._identities[kind] <= {identity[1]} else None
         place = _place(name) if kind == "by-path" else None
         if place is None:
             return None
-        places = sorted(each.index for each in self._places | {place})
-        one_controller = {each.controller for each in self._places} <= {place.controller}
-        if not one_controller or len(places) > self._disk_count:
+        if not self._controllers <= {place.controller} or len(self._indexes) > self._disk_count:
+            return None
+        places = self._indexes if place in self._places else sorted((*self._indexes, place.index))
+        if len(places) > self._disk_count:
             return None
         if len(places) == self._disk_count:
             return places.index(place.index)
@@ -130,8 +137,13 @@ class SourceNames:
 
     def _volume(self, name: str) -> BlockDevice | None:
         plain = name.replace("/dev/disk/by-id/dm-name-", "/dev/mapper/")
-        volumes = (device for device in self.devices if device.disk is None)
-        return next((device for device in volumes if plain in (device.device, *device.aliases)), None)
+        volumes = [device for device in self.devices if device.disk is None]
+        called = [device for device in volumes if plain in device.aliases]
+        called += [device for device in volumes if plain == device.device]
+        if not called and _COUNTED_ARRAY.fullmatch(plain):  # a number of no meaning: that of the only array
+            called = [device for device in volumes if device.raid]
+            return called[0] if len(called) == 1 else None
+        return next(iter(called), None)
 
 
 def names_in(text: str) -> set[str]:
@@ -148,8 +160,8 @@ def names_used(text: str) -> set[str]:
 def device_names(devices: tuple[BlockDevice, ...], texts: Iterable[str]) -> DeviceNames:
     """What each name in `texts`, and each plain partition name, meant."""
     texts = tuple(texts)
-    occurring = {name for text in texts for name in names_in(text)}
-    used = {name for text in texts for name in names_used(text)}
+    occurring = set(islice((name for text in texts for name in sorted(names_in(text))), MAX_NAMES))
+    used = {name for text in texts for name in names_used(text)} & occurring
     names = SourceNames(devices, occurring, used)
     plain = {device.device for device in devices if device.disk is not None}
     found = {name: names.find(name) for name in sorted(occurring | plain)}

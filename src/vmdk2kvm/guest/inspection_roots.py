@@ -7,9 +7,12 @@ from vmdk2kvm.errors import GuestError, GuestRefused, NoOperatingSystem
 from vmdk2kvm.formats import fstab
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.fstab import Entry
-from vmdk2kvm.guest.inspection_crypt import Named, read_names, refusal
+from vmdk2kvm.formats.mdadm_conf import Array
+from vmdk2kvm.guest.inspection_crypt import Named, called, read_names, refusal
 from vmdk2kvm.guest.inspection_names import SourceNames, names_in
-from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession, optional_text
+from vmdk2kvm.guest.inspection_raid import read_arrays, with_configured_names
+from vmdk2kvm.guest.protocol import BlockDevice, BlockKind, GuestReader, GuestSession
+from vmdk2kvm.guest.small_text import FSTAB_LIMIT_BYTES, read_small
 from vmdk2kvm.guest.unlock import volumes
 
 ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs"})
@@ -39,6 +42,7 @@ class Root:
     is_default: bool = True  # what is mounted without `subvol=`
     fstab: str | None = None
     crypt_names: tuple[Named, ...] = ()
+    arrays: tuple[Array, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,10 +60,11 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
     """
     roots: list[Root] = []
     broken: list[GuestError] = []
+    has_open_volumes = any(device.luks_uuid for device in devices)
     for device in devices:
         if device.content in ROOT_TYPES:
             try:
-                roots += _roots_on(session, device)
+                roots += _roots_on(session, device, names=has_open_volumes)
             except GuestError as error:
                 broken.append(error)
             session.unmount_all()
@@ -68,13 +73,17 @@ def find_root(session: GuestSession, devices: Sequence[BlockDevice]) -> Root:
     return _choose(roots, devices)
 
 
-def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
+def _roots_on(session: GuestSession, device: BlockDevice, *, names: bool) -> list[Root]:
+    """`names`: with what each system calls its encrypted volumes."""
     if device.content != "btrfs":
         session.mount(device.device, "/", read_only=True)
-        if not _looks_like_root(session, ""):
-            return []
-        fstab_text = optional_text(session, "/etc/fstab")
-        return [Root(device=device.device, fstab=fstab_text, crypt_names=read_names(session, ""))]
+        found = Root(
+            device=device.device,
+            fstab=_fstab(session, ""),
+            crypt_names=read_names(session, ""),
+            arrays=read_arrays(session, ""),
+        )
+        return [found] if _looks_like_root(session, "") else []
     session.mount(device.device, "/", options=_TOP_LEVEL, read_only=True)
     subvolumes = session.subvolumes()
     folders = {"": ""} | {path: f"/{path}" for path in subvolumes.paths[:_MAX_SUBVOLUMES]}
@@ -83,8 +92,9 @@ def _roots_on(session: GuestSession, device: BlockDevice) -> list[Root]:
             device=device.device,
             subvolume=path,
             is_default=path == subvolumes.default,
-            fstab=optional_text(session, f"{folder}/etc/fstab"),
-            crypt_names=read_names(session, folder),
+            fstab=_fstab(session, folder),
+            crypt_names=read_names(session, folder) if names else (),
+            arrays=read_arrays(session, folder),
         )
         for path, folder in folders.items()
         if _looks_like_root(session, folder)
@@ -97,6 +107,10 @@ def _looks_like_root(guest: GuestReader, folder: str) -> bool:
         return False
     names = {path.rpartition("/")[2] for path in guest.glob(f"{folder}/etc/*")}
     return bool(names & _RELEASE_FILES) or {"fstab", "passwd"} <= names
+
+
+def _fstab(guest: GuestReader, folder: str) -> str | None:
+    return read_small(guest, f"{folder}/etc/fstab", FSTAB_LIMIT_BYTES)
 
 
 def _choose(roots: list[Root], devices: Sequence[BlockDevice]) -> Root:
@@ -119,8 +133,10 @@ def _says_so(root: Root, devices: Sequence[BlockDevice]) -> bool:
     if entry is None:
         return False
     spec, subvolume = without_pseudo_spec(entry)
-    found = SourceNames(devices, names_in(text)).find(spec)
-    if found is None or found.device != root.device:
+    named = with_configured_names(devices, root.arrays)
+    found = SourceNames(named, names_in(text)).find(spec)
+    is_volume = (root.device, spec) in called(root.crypt_names, devices)
+    if not is_volume and (found is None or found.device != root.device):
         return False
     return _names_subvolume(root, subvolume, entry)
 

@@ -27,19 +27,29 @@ class File:
     uid: int = 0
     gid: int = 0
     mtime_s: int = 0
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     target: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
     mode: int = 0o755
+    label: str | None = None
 
 
-Node = File | Link | Folder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Special:
+    """A FIFO, a socket or a device: there, and never to be opened."""
+
+    mode: int = 0o644
+
+
+Node = File | Link | Folder | Special
 
 
 class MemoryGuest:
@@ -105,6 +115,8 @@ class MemoryGuest:
                 return _stat(FileType.SYMLINK, 0o777, len(node.target))
             case Folder():
                 return _stat(FileType.DIRECTORY, node.mode, 0)
+            case Special():
+                return _stat(FileType.OTHER, node.mode, 0)
 
     def readlink(self, path: str) -> str:
         node = self._node(self._place(path), path)
@@ -139,7 +151,7 @@ class MemoryGuest:
     def write_bytes(self, path: str, content: bytes, mode: int = 0o644) -> None:
         real = self._real(path)
         present = self._nodes.get(real)
-        if isinstance(present, Folder):
+        if isinstance(present, Folder | Special):
             raise _not_a_file(path)
         self._folder(parent(real), path)
         node = (
@@ -152,6 +164,15 @@ class MemoryGuest:
     def append_bytes(self, path: str, content: bytes) -> None:
         file = self._file(path)
         self._put(self._real(path), replace(file, content=file.content + content))
+
+    def label(self, path: str) -> str | None:
+        return getattr(self._node(self._place(path), path), "label", None)
+
+    def set_label(self, path: str, label: str) -> None:
+        place = self._place(path)
+        node = self._node(place, path)
+        if not isinstance(node, Special):
+            self._nodes[place] = replace(node, label=label)
 
     def remove(self, path: str) -> None:
         place = self._place(path)

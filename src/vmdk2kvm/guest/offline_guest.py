@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 
 from vmdk2kvm.errors import GuestError, Vmdk2KvmError
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.guest import appliance_devices, appliance_scripts, offline_luks
+from vmdk2kvm.guest import appliance_devices, appliance_scripts
 from vmdk2kvm.guest.appliance import SYSROOT, Appliance
+from vmdk2kvm.guest.offline_luks import LuksVolumes, read_device
 from vmdk2kvm.guest.offline_stream import FileStream
 from vmdk2kvm.guest.paths import join, parent, resolve
 from vmdk2kvm.guest.protocol import (
@@ -32,6 +33,7 @@ from vmdk2kvm.model.units import MIB
 READ_LIMIT_BYTES = 16 * MIB
 STREAM_BUFFER_BYTES = MIB
 APPEND_BYTES = 2 * MIB  # a message to the appliance holds 4 MiB at most
+SELINUX_LABEL = "security.selinux"  # xattr(7)
 MOUNT_TIMEOUT_S = 120.0  # a long journal is replayed meanwhile
 _TRIMMABLE = frozenset({"ext3", "ext4", "xfs", "btrfs", "vfat", "f2fs"})
 _MAY_PANIC = frozenset({"ext2", "ext3", "ext4"})
@@ -52,8 +54,7 @@ class OfflineGuest:
         self._inner_names: dict[str, str] = {}
         self._contents: dict[str, str | None] = {}
         self._mounted: dict[str, str | None] = {}  # mount point -> file system type
-        self._keys_that_fit: dict[str, LuksKey] = {}
-        self._keys_refused: dict[str, tuple[LuksKey, ...]] = {}
+        self._luks = LuksVolumes(appliance)
 
     # disks and file systems
 
@@ -67,25 +68,16 @@ class OfflineGuest:
     def read_device(self, device: str, offset: int, size_bytes: int) -> bytes:
         if not self._inner_names:
             self.block_devices()
-        read: bytes = self._appliance.call(
-            "pread_device", self._inner_names.get(device, device), size_bytes, offset, path=device
-        )
-        return read
+        return read_device(self._appliance, self._inner_names.get(device, device), offset, size_bytes)
 
     def open_luks(self, device: str, name: str, key: LuksKey) -> bool:
-        inner = self._inner_names.get(device, device)
-        fits = offline_luks.open_luks(self._appliance, inner, device, name, key.secret)
-        if fits:
-            self._keys_that_fit[device] = key
-        else:
-            self._keys_refused[device] = (*self._keys_refused.get(device, ()), key)
-        return fits
+        return self._luks.open(self._inner_names.get(device, device), device, name, key)
 
     def luks_keys(self, device: str) -> tuple[LuksKey | None, tuple[LuksKey, ...]]:
-        return self._keys_that_fit.get(device), self._keys_refused.get(device, ())
+        return self._luks.keys(device)
 
     def rename_luks(self, device: str, name: str) -> None:
-        offline_luks.rename(self._appliance, self._inner_names.get(device, device), name)
+        self._luks.rename(self._inner_names.get(device, device), name)
 
     def mount(
         self, device: str, mountpoint: str, *, options: Sequence[str] = (), read_only: bool = False
@@ -233,6 +225,15 @@ class OfflineGuest:
         for start in range(0, len(content), APPEND_BYTES):
             piece = content[start : start + APPEND_BYTES]
             self._appliance.call("write_append", real, piece, path=path)
+
+    def label(self, path: str) -> str | None:
+        found = self._appliance.call("lgetxattrs", self._place(path), path=path)
+        values = [each["attrval"] for each in found if each["attrname"] == SELINUX_LABEL]
+        return bytes(values[0]).rstrip(b"\0").decode(TEXT_ENCODING, TEXT_ERRORS) if values else None
+
+    def set_label(self, path: str, label: str) -> None:
+        size_bytes = len(label.encode(TEXT_ENCODING, TEXT_ERRORS))
+        self._appliance.call("lsetxattr", SELINUX_LABEL, label, size_bytes, self._place(path), path=path)
 
     def remove(self, path: str) -> None:
         place = self._place(path)

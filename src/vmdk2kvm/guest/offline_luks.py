@@ -9,8 +9,9 @@ import shlex
 
 from vmdk2kvm.errors import GuestError, ToolMissing
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.guest.appliance import Appliance
-from vmdk2kvm.model.luks import Secret
+from vmdk2kvm.guest.appliance import Appliance, ShellResult
+from vmdk2kvm.model.luks import LuksKey, Secret
+from vmdk2kvm.model.units import MIB
 
 _KEY = "/run/vmdk2kvm/key"
 _TIMEOUT_S = 900.0  # argon2 is made to be slow, and emulation makes it slower
@@ -19,8 +20,45 @@ _NO_MEMORY = 3
 _NO_PROGRAM = 127
 
 
-def open_luks(appliance: Appliance, device: str, shown: str, name: str, key: Secret) -> bool:
-    """Open `device` (called `shown` outside) as /dev/mapper/NAME with the volume groups in it."""
+class LuksVolumes:
+    """Opens volumes and remembers which keys did, and which did not."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        self._appliance = appliance
+        self._fitting: dict[str, LuksKey] = {}
+        self._refused: dict[str, tuple[LuksKey, ...]] = {}
+
+    def keys(self, device: str) -> tuple[LuksKey | None, tuple[LuksKey, ...]]:
+        return self._fitting.get(device), self._refused.get(device, ())
+
+    def open(self, inner: str, device: str, name: str, key: LuksKey) -> bool:
+        """Open `inner`, called `device` outside, as /dev/mapper/NAME with the volume groups in it."""
+        fits = _open(self._appliance, inner, device, name, key.secret)
+        if fits:
+            self._fitting[device] = key
+        else:
+            self._refused[device] = (*self.keys(device)[1], key)
+        return fits
+
+    def rename(self, inner: str, name: str) -> None:
+        """Give an open volume ("/dev/dm-0") another name below /dev/mapper."""
+        command = shlex.join(["dmsetup", "rename", inner, name])
+        result = self._appliance.shell(f"{command} && udevadm settle")
+        if result.status != 0:
+            raise GuestError(
+                f'the volume "{visible(inner)}" cannot be called "{visible(name)}": {_last_line(result)}',
+                hint="look at the names in /etc/crypttab in the guest.",
+            )
+
+
+def read_device(appliance: Appliance, inner: str, offset: int, size_bytes: int) -> bytes:
+    end = offset + size_bytes
+    # a message of the appliance holds less than 4 MiB
+    pieces = ((start, min(MIB, end - start)) for start in range(offset, end, MIB))
+    return b"".join(appliance.call("pread_device", inner, size, start, path=inner) for start, size in pieces)
+
+
+def _open(appliance: Appliance, device: str, shown: str, name: str, key: Secret) -> bool:
     _put(appliance, key)
     command = ["cryptsetup", "open", "--type", "luks", "--allow-discards", "--key-file", _KEY, device, name]
     # a locked RAID or volume group below could not be started; one inside becomes visible now
@@ -39,24 +77,11 @@ lvm vgchange --activate y --sysinit >/dev/null 2>&1; udevadm settle"""
             hint="its header asks for more than this host gave the appliance; free memory, then run again.",
         )
     if result.status != 0 and not _is_open(appliance, name):
-        said = visible(result.text.strip().rpartition("\n")[2])
         raise GuestError(
-            f'the LUKS volume "{visible(shown)}" cannot be opened: {said}',
+            f'the LUKS volume "{visible(shown)}" cannot be opened: {_last_line(result)}',
             hint="open it on the source machine; its header or its cipher may need something special.",
         )
     return True
-
-
-def rename(appliance: Appliance, old: str, new: str) -> None:
-    """Give the mapping of the device `old` ("/dev/dm-0") another name below /dev/mapper."""
-    command = shlex.join(["dmsetup", "rename", old, new])
-    result = appliance.shell(f"{command} && udevadm settle")
-    if result.status != 0:
-        raise GuestError(
-            f'the volume "{visible(old)}" cannot be called "{visible(new)}":'
-            f" {visible(result.text.strip().rpartition(chr(10))[2])}",
-            hint="look at the names in /etc/crypttab in the guest.",
-        )
 
 
 def _put(appliance: Appliance, key: Secret) -> None:
@@ -71,3 +96,7 @@ def _put(appliance: Appliance, key: Secret) -> None:
 
 def _is_open(appliance: Appliance, name: str) -> bool:
     return appliance.shell(f"[ -e {shlex.quote(f'/dev/mapper/{name}')} ]").status == 0
+
+
+def _last_line(result: ShellResult) -> str:
+    return visible(result.text.strip().rpartition("\n")[2])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from vmdk2kvm.errors import GuestError
 
+MAX_LENGTH = 4095  # PATH_MAX
 MAX_LINKS = 40  # what Linux follows before it says ELOOP
 
 
@@ -23,8 +24,14 @@ def join(folder: str, name: str) -> str:
 def resolve(path: str, target_of: Callable[[str], str | None], *, follow_last: bool = True) -> str:
     """`path` without links, "." and "..". `target_of` answers a link's target, None for anything else.
 
-    Components that are not there stay as they are. Raises GuestError where links run in a circle.
+    Components that are not there stay as they are. Raises GuestError where links run in a circle,
+    and for a path that no kernel would take.
     """
+    if len(path) > MAX_LENGTH:
+        raise GuestError(
+            f"a path in the guest has {len(path)} characters; none has more than {MAX_LENGTH}.",
+            hint="look at the files that name it.",
+        )
     waiting = _components(path)
     reached = "/"
     links = 0

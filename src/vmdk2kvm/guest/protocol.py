@@ -12,6 +12,7 @@ from enum import Enum
 from typing import BinaryIO, Protocol
 
 from vmdk2kvm.errors import GuestError
+from vmdk2kvm.model.guest_os import RaidArray
 from vmdk2kvm.model.luks import LuksKey
 
 TEXT_ENCODING = "utf-8"
@@ -85,6 +86,11 @@ class GuestWriter(GuestReader, Protocol):
     def append_bytes(self, path: str, content: bytes) -> None:
         """Add to the end of a file that is there, however large; its attributes stay."""
 
+    def label(self, path: str) -> str | None:
+        """The SELinux label of a path, a final link's own; None where it has none."""
+
+    def set_label(self, path: str, label: str) -> None: ...
+
     def remove(self, path: str) -> None: ...
 
     def remove_folder(self, path: str) -> None:
@@ -149,6 +155,7 @@ class BlockDevice:
     disk: int | None = None
     partition: int | None = None
     luks_uuid: str | None = None
+    raid: RaidArray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ class MoreMemoryNeeded(GuestRefused):
 def unlock(session: GuestSession, keys: LuksKeys, *, memory_mib: int) -> tuple[str, ...]:
     """Open every volume that a key fits; the others stay locked.
 
-    Returns the names in `keys.by_volume` that no volume answers to.
+    Returns the settings whose keys are for no volume that is there, in words.
     Raises GuestRefused where a volume's own key does not fit, MoreMemoryNeeded, GuestError.
     """
     if keys.is_empty:
@@ -44,8 +44,16 @@ def unlock(session: GuestSession, keys: LuksKeys, *, memory_mib: int) -> tuple[s
             names = (container.device, container.uuid, container.label, *container.aliases)
             unused -= {name for name in unused if name.lower() in {each.lower() for each in names if each}}
             own = keys.of(*names)
-            _unlock(session, container, own, is_own=own != keys.for_all, memory_mib=memory_mib)
-    return tuple(sorted(unused))
+            ordered = _likely_first(session, own, seen)
+            _unlock(session, container, ordered, is_own=own != keys.for_all, memory_mib=memory_mib)
+    told = tuple(f'luks_keys for "{visible(name)}"' for name in sorted(unused))
+    return told if seen else (*dict.fromkeys(key.setting for key in keys.for_all), *told)
+
+
+def _likely_first(session: GuestSession, keys: tuple[LuksKey, ...], seen: set[str]) -> tuple[LuksKey, ...]:
+    """The key that opened another volume first: every one in vain costs seconds."""
+    fitted = {key.secret for key in (session.luks_keys(device)[0] for device in seen) if key}
+    return tuple(sorted(keys, key=lambda key: key.secret not in fitted))
 
 
 def volumes(session: GuestSession, devices: Sequence[BlockDevice]) -> tuple[LuksVolume, ...]:

@@ -43,6 +43,16 @@ class MakeSymlink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveLink:
+    """`before` is the target of the symbolic link that stands at `path`."""
+
+    path: str
+    before: str
+
+    kind: Literal["remove-link"] = "remove-link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyWithin:
     """A new file at `path`, where nothing stands yet, like the guest's own file `source`."""
 
@@ -75,12 +85,29 @@ class AppendInitramfs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLabel:
+    """The SELinux label of a file, folder or link that this plan makes."""
+
+    path: str
+    label: str
+
+    kind: Literal["set-label"] = "set-label"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunCommand:
-    """Another program writes. `done_when` is a path that must exist afterwards."""
+    """Another program writes. `done_when` is a path that must exist afterwards, `gone` must not.
+
+    What goes away leaves no trace of its own: below `may_remove` the engine looks before and after.
+    One that is `optional` may fail: the guest boots without it, and a finding says what it said.
+    """
 
     argv: tuple[str, ...]
-    done_when: str
+    done_when: str | None
     may_write: tuple[str, ...]  # path prefixes
+    may_remove: tuple[str, ...] = ()  # path prefixes
+    gone: tuple[str, ...] = ()
+    optional: bool = False
 
     kind: Literal["run-command"] = "run-command"
 
@@ -95,7 +122,9 @@ class Rebuild:
 
     `must_hold` are the module names the new image has to contain; `arguments` go to the tool beside
     its usual ones. `stale_names` says that the old image holds device names that have to go, which an
-    archive behind it cannot take away.
+    archive behind it cannot take away. `must_keep` are files of the old image that the new one needs too.
+    `copy_of` is the image of the same kernel, built before, that this one is a copy of on the partition
+    the boot loader reads.
     """
 
     what: RebuildKind
@@ -106,12 +135,27 @@ class Rebuild:
     estimated_bytes: int
     arguments: tuple[str, ...] = ()
     stale_names: bool = False
+    must_keep: tuple[str, ...] = ()
+    copy_of: str | None = None
 
     kind: Literal["rebuild"] = "rebuild"
 
 
-Exact = WriteFile | RemoveFile | MakeSymlink | CopyWithin | AppendInitramfs
-Opaque = RunCommand | Rebuild
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel:
+    """Give the files that programs of this plan made the SELinux labels the guest's own policy has for them.
+
+    `path` is the policy's list of labels; file systems mounted at `unlabelled` carry none.
+    """
+
+    path: str
+    unlabelled: tuple[str, ...] = ()
+
+    kind: Literal["relabel"] = "relabel"
+
+
+Exact = WriteFile | RemoveFile | MakeSymlink | RemoveLink | CopyWithin | AppendInitramfs | SetLabel
+Opaque = RunCommand | Rebuild | Relabel
 Change = Exact | Opaque
 
 

@@ -119,6 +119,22 @@ class BootLoader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RaidArray:
+    """An array of md(4), as its superblocks describe it. `name` is "host:data"; `uuid` is blkid's.
+
+    `device` is what it is called while the guest lies open, None where it could not be started.
+    `missing_count` are members that are not here, or were lost before; counts are 0 where unknown.
+    """
+
+    uuid: str | None
+    name: str | None
+    level: str = ""
+    member_count: int = 0
+    missing_count: int = 0
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceNames:
     """Which file system each device name of the source machine meant.
 
@@ -160,3 +176,4 @@ class GuestOs:
     lvm: bool = False
     nics: tuple[Nic, ...] = ()  # the machine's cards in its order; () where nobody told
     luks: tuple[LuksVolume, ...] = ()
+    raids: tuple[RaidArray, ...] = ()

@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vmdk2kvm.errors import NoOperatingSystem
-from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest.offline import MEMORY_MIB, open_guest
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.guest.unlock import MoreMemoryNeeded, unlock
@@ -51,6 +50,6 @@ def _unlocked(run: Context, overlays: Sequence[Path], stack: ExitStack, memory_m
         stack.close()
         run.note(f"the appliance is started anew with {needed.memory_mib} MiB, as a LUKS header asks for.")
         return _unlocked(run, overlays, stack, needed.memory_mib)
-    for name in unused:
-        run.note(f'luks_keys gives a key for "{visible(name)}", and no LUKS volume here is called that.')
+    for setting in unused:
+        run.note(f"{setting} gives a key, and no LUKS volume here is meant by it.")
     return session

@@ -71,7 +71,6 @@ def migrate(settings: Settings, listener: Listener) -> Report:
         draft.extra = extra_report(run, views, outputs.images)
         if settings.force:
             _forget(run)
-        _materialize(run, views, outputs)
         copy_key = _repair_and_convert(run, draft, views, outputs)
         repair.drop_overlays(run)
         _prove(run, draft, copy_key)
@@ -217,6 +216,7 @@ def _repair_and_convert(run: Context, draft: Draft, views: tuple[DiskView, ...],
     repair_key = repair.repair_fingerprint(run, views)
     copy_key = copies.convert_fingerprint(run, repair_key, outputs)
     if not (run.wants(StageName.INSPECT) or run.wants(StageName.CONVERT)):
+        _materialize(run, views, outputs)
         return copy_key
     repaired = repair.recorded(run, views, repair_key)
     copied = copies.recorded(run, copy_key) if repaired is not None else None
@@ -225,6 +225,7 @@ def _repair_and_convert(run: Context, draft: Draft, views: tuple[DiskView, ...],
     else:
         repair.tell_reused(run, repaired)
     _take(run, draft, repaired)
+    _materialize(run, views, outputs)  # a guest that is refused is refused before anything long
     if run.wants(StageName.CONVERT):
         draft.disks = (
             copies.reuse(run, copied) if copied else copies.copy(run, repaired.overlays, outputs, copy_key)

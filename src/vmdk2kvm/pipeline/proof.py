@@ -5,11 +5,13 @@ from pathlib import Path
 
 from vmdk2kvm.errors import GuestRefused, NoOperatingSystem
 from vmdk2kvm.fixes.engine import plan as plan_fixes
+from vmdk2kvm.fixes.engine import unsettled
 from vmdk2kvm.fixes.fix import Fix
 from vmdk2kvm.fixes.guest_cards import cards_to_test
 from vmdk2kvm.formats import plain
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.guest import unlock
+from vmdk2kvm.guest.inspection_boot import detect_firmware
 from vmdk2kvm.guest.protocol import GuestSession
 from vmdk2kvm.model.changes import PlannedChange
 from vmdk2kvm.model.disk import OutputFormat, TargetDisk
@@ -77,20 +79,11 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
         try:
             os = assemble.look_into(run, session).os
         except (NoOperatingSystem, GuestRefused) as error:
-            unknown = isinstance(error, NoOperatingSystem)
-            found = unlock.volumes(session, session.block_devices())
-            return Placed(
-                witness=False,
-                macs=tuple(nic.mac for nic in run.nics),
-                passphrases=unlock.passphrases(session, found),
-                memory_mib=unlock.memory_mib(found),
-                bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
-                without_witness=error.message.rstrip("."),
-            )
+            return _unseen(run, session, error)
         left = _unplanned(session, os, fixes)
         interfaces, macs = cards_to_test(session, os)
         return Placed(
-            witness=validate.place(session),
+            witness=validate.place(session, os),
             passphrases=unlock.passphrases(session, os.luks),
             memory_mib=unlock.memory_mib(os.luks),
             firmware=os.firmware,
@@ -102,9 +95,26 @@ def _place(run: Context, overlays: Sequence[Path], fixes: Sequence[Fix]) -> Plac
         )
 
 
+def _unseen(run: Context, session: GuestSession, error: NoOperatingSystem | GuestRefused) -> Placed:
+    """What the disks tell by themselves."""
+    session.unmount_all()
+    devices = session.block_devices()
+    found = unlock.volumes(session, devices)
+    unknown = isinstance(error, NoOperatingSystem)
+    return Placed(
+        witness=False,
+        firmware=detect_firmware(session, devices, ()),
+        macs=tuple(nic.mac for nic in run.nics),
+        passphrases=unlock.passphrases(session, found),
+        memory_mib=unlock.memory_mib(found),
+        bus=BootBus.SATA if unknown else BootBus.VIRTIO_BLK,
+        without_witness=error.message.rstrip("."),
+    )
+
+
 def _unplanned(session: GuestSession, os: GuestOs, fixes: Sequence[Fix]) -> tuple[Finding, ...]:
     """The first check of a result: planning the repairs again must find nothing to do."""
-    return tuple(_left_to_do(planned) for planned in plan_fixes(fixes, session, os).changes)
+    return tuple(_left_to_do(planned) for planned in unsettled(plan_fixes(fixes, session, os)).changes)
 
 
 def _left_to_do(planned: PlannedChange) -> Finding:

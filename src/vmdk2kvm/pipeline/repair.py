@@ -1,5 +1,6 @@
 """INSPECT and FIX in one appliance, or what an earlier run recorded of them."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -20,7 +21,7 @@ from vmdk2kvm.model.guest_os import GuestOs
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import Finding, Level, StageName
 from vmdk2kvm.pipeline import assemble
-from vmdk2kvm.pipeline.context import Context
+from vmdk2kvm.pipeline.context import Context, fix_options
 from vmdk2kvm.pipeline.records import (
     Record,
     drop_record,
@@ -57,6 +58,10 @@ def repair_fingerprint(run: Context, views: tuple[DiskView, ...]) -> str:
         [[view.node, view.virtual_size_bytes, [plain.write(file) for file in view.files]] for view in views],
         [fix.name for fix in run.fixes] if run.wants(StageName.FIX) else None,
         settings.fstab_mode.value,
+        settings.remove_vmware_tools,
+        settings.install_guest_agent,
+        [hashlib.sha256(one.content).hexdigest() for one in fix_options(settings).guest_agent_packages],
+        settings.cloud_init_datasource and settings.cloud_init_datasource.value,
         settings.no_backup,
         settings.trim,
         [plain.write(nic) for nic in run.nics],
@@ -142,12 +147,13 @@ def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tup
     backup = not run.settings.no_backup
     fixed = fix.run(session, found, run.fixes, inspect_again=inspect_again, backup=backup)
     untrimmed = session.trim() if run.settings.trim else ()
-    return fixed.plan, (
+    findings = (
         *fixed.findings,
         *_where_backups_lie(run, fixed.plan),
         *map(_not_trimmed, untrimmed),
         *forecast(session, os),
     )
+    return fixed.plan, tuple(dict.fromkeys(findings))  # what a plan tells a forecast may tell again
 
 
 def _where_backups_lie(run: Context, plan: Plan) -> tuple[Finding, ...]:

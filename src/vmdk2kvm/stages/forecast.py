@@ -6,27 +6,27 @@ A forecast is made before any repair: most of what it names FIX takes care of, a
 import re
 from collections.abc import Iterable, Iterator
 
+from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.linux.device_map import DEVICE_MAPS
 from vmdk2kvm.fixes.linux.initramfs import BOOT_CRITICAL
-from vmdk2kvm.formats import fstab
+from vmdk2kvm.formats import boot_files, fstab
 from vmdk2kvm.formats.boot_files import GENERATOR_PATHS
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.fat_names import any_case
 from vmdk2kvm.guest.protocol import GuestReader, optional_text
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
+from vmdk2kvm.stages.encryption import encrypted_volumes
 from vmdk2kvm.stages.hardware import emulated_hardware
+from vmdk2kvm.stages.leftovers import leftovers
+from vmdk2kvm.stages.network import interface_names
 from vmdk2kvm.stages.proven import not_booted
+from vmdk2kvm.stages.storage import is_left_behind, storage
 
-_ROOT_ARGUMENT = re.compile(r"\b(?:root|resume)=[\"']?(/dev/[^\s\"',;]+)")
+_NAMING_ARGUMENTS = frozenset({"root", "resume"})
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
-_FALLBACK = "[Ee][Ff][Ii]/[Bb][Oo][Oo][Tt]/[Bb][Oo][Oo][Tt]{suffix}.[Ee][Ff][Ii]"
-_SUFFIXES = {
-    "x86_64": "[Xx]64",
-    "i686": "[Ii][Aa]32",
-    "aarch64": "[Aa][Aa]64",
-    "riscv64": "[Rr][Ii][Ss][Cc][Vv]64",
-}
+_SUFFIXES = {"x86_64": "x64", "i686": "ia32", "aarch64": "aa64", "riscv64": "riscv64"}
 _MOST_NAMES = 8
 
 
@@ -34,8 +34,11 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     yield from _distribution(os)
     yield from emulated_hardware(os)
     yield from _fstab(os)
+    yield from storage(guest, os)
+    yield from encrypted_volumes(guest, os)
     yield from _kernel_command_lines(guest, os)
     yield from _device_maps(guest)
+    yield from interface_names(guest, os)
     if not os.kernels:
         yield Finding(
             id="no-kernel",
@@ -47,6 +50,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
         yield from _kernel(kernel)
     if os.firmware is Firmware.UEFI:
         yield from _fallback_loader(guest, os)
+    yield from leftovers(guest, os)
     yield from not_booted(os)
 
 
@@ -70,7 +74,8 @@ def _fstab(os: GuestOs) -> Iterator[Finding]:
             message=f'"/etc/fstab" names devices that KVM calls otherwise: {_listed(names)}.',
             remedy="FIX writes stable names there (fstab-stable-names).",
         )
-    unknown = [name for name in names if os.names.resolve(name) is None and not _OPTICAL.fullmatch(name)]
+    unknown = [name for name in names if os.names.resolve(name) is None and not is_left_behind(os, name)]
+    unknown = [name for name in unknown if not _OPTICAL.fullmatch(name)]
     if unknown:
         yield Finding(
             id="unresolved-device-name",
@@ -84,8 +89,7 @@ def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     paths = [path for loader in os.boot_loaders for path in loader.files]
     paths += [path for pattern in GENERATOR_PATHS for path in guest.glob(pattern)]
     for path in dict.fromkeys(paths):
-        found = _ROOT_ARGUMENT.findall(optional_text(guest, path) or "")
-        names = [name for name in dict.fromkeys(found) if is_hostile(name)]
+        names = list(dict.fromkeys(_hostile_arguments(path, optional_text(guest, path) or "")))
         if names:
             yield Finding(
                 id="kernel-cmdline-vmware-names",
@@ -93,6 +97,17 @@ def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
                 message=f'"{visible(path)}" gives the kernel names that KVM does not know: {_listed(names)}.',
                 remedy="FIX writes stable names there (kernel-cmdline-stable-root).",
             )
+
+
+def _hostile_arguments(path: str, text: str) -> Iterator[str]:
+    language = boot_files.language_of(path)
+    try:
+        for given in boot_files.arguments(language, text) if language else ():
+            for each in given.parameters:
+                if each.name in _NAMING_ARGUMENTS and each.value and is_hostile(each.value):
+                    yield each.value
+    except GuestError:
+        return  # FIX tells what it could not read
 
 
 def _device_maps(guest: GuestReader) -> Iterator[Finding]:
@@ -141,7 +156,7 @@ def _finding_for_image(version: str, problem: str) -> Finding:
 
 
 def _fallback_loader(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
-    pattern = _FALLBACK.format(suffix=_SUFFIXES.get(os.arch, "[Xx]64"))
+    pattern = any_case(f"EFI/BOOT/BOOT{_SUFFIXES.get(os.arch, 'x64')}.EFI")
     fat = (mount.mountpoint for mount in os.mounts if mount.type == "vfat")
     if not any(guest.glob(f"{mountpoint}/{pattern}") for mountpoint in fat):
         yield Finding(

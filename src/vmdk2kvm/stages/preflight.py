@@ -18,6 +18,8 @@ from vmdk2kvm.formats.superblock import (
     ext_has_errors,
     swap_is_suspended,
 )
+from vmdk2kvm.guest import inspection
+from vmdk2kvm.guest.inspection_kernels import MAX_KERNELS
 from vmdk2kvm.guest.protocol import FileType, GuestReader, GuestSession
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Mount
 from vmdk2kvm.model.report import Finding, Level
@@ -34,8 +36,10 @@ def preflight(session: GuestSession, os: GuestOs) -> Iterator[Finding]:
     """Raises GuestRefused."""
     _refuse_sleeping(session, os)
     yield from _damaged(session, os)
+    yield from _unread_fstab(session, os)
     yield from _replayed(session)
     yield from _architecture(os)
+    yield from _found_to_boot(os)
 
 
 def _refuse_sleeping(guest: GuestReader, os: GuestOs) -> None:
@@ -79,6 +83,22 @@ def _damaged(session: GuestSession, os: GuestOs) -> Iterator[Finding]:
         if not _may_fail(os, mount):
             raise GuestRefused(f"{problem}.", hint=remedy)
         yield Finding(id="file-system-damaged", level=Level.WARNING, message=f"{problem}.", remedy=remedy)
+
+
+def _unread_fstab(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
+    if os.fstab is not None:
+        return
+    try:
+        kind = guest.stat(inspection.FSTAB).type
+    except (FileNotFoundError, GuestError):
+        return
+    what = "has no usable size" if kind is FileType.REGULAR else f"is a {kind.value}, no text file"
+    yield Finding(
+        id="fstab-unread",
+        level=Level.ERROR,
+        message=f'"{inspection.FSTAB}" in the guest {what}, so only its root was mounted and looked into.',
+        remedy="put the file right in the guest, then run again.",
+    )
 
 
 def _may_fail(os: GuestOs, mount: Mount) -> bool:
@@ -125,4 +145,22 @@ def _architecture(os: GuestOs) -> Iterator[Finding]:
             level=Level.INFO,
             message=f'the guest is a 32-bit system ("{os.arch}").',
             remedy="nothing has to be done; it runs on a 64-bit machine of KVM as it is.",
+        )
+
+
+def _found_to_boot(os: GuestOs) -> Iterator[Finding]:
+    if not os.boot_loaders:
+        yield Finding(
+            id="no-boot-loader-found",
+            level=Level.WARNING,
+            message="no configuration of a boot loader was found in the guest, "
+            "so the kernel's arguments were not looked at.",
+            remedy="prove with --qemu-test that the result boots; see what loads the kernel in the guest.",
+        )
+    if len(os.kernels) >= MAX_KERNELS:
+        yield Finding(
+            id="kernels-left-out",
+            level=Level.WARNING,
+            message=f"the guest has too many kernels; only the newest {MAX_KERNELS} are looked at.",
+            remedy="remove old kernels in the guest.",
         )

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from vmdk2kvm.errors import InputNotFound, SourceDiskError
 from vmdk2kvm.fixes import engine
+from vmdk2kvm.fixes.fix import Fix, Planned, PlannedGuest
+from vmdk2kvm.fixes.linux.selinux_labels import selinux_labels_fix
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.image_header import HEADER_BYTES, ImageRefused, image_format
-from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.protocol import GuestWriter
 from vmdk2kvm.model.disk import OutputFormat
-from vmdk2kvm.model.guest_os import Firmware
+from vmdk2kvm.model.guest_os import LINUX_FAMILIES, Firmware, GuestOs
 from vmdk2kvm.model.luks import Passphrase
 from vmdk2kvm.model.report import BootBus, BootEvidence, Finding, Level, Verdict
 from vmdk2kvm.target import qemu
-from vmdk2kvm.target.witness import plan_witness
+from vmdk2kvm.target.witness import FIX_NAME, plan_witness
 from vmdk2kvm.tools import qemu_img
 from vmdk2kvm.tools.accelerator import Accelerator
 from vmdk2kvm.tools.qemu_img import BlockNode
@@ -104,12 +105,23 @@ def run(
     return Validated(boot=boot, findings=(*placed.findings, *_doubts(placed, boot), *boot.findings))
 
 
-def place(guest: GuestWriter) -> bool:
+def _plan_witness(guest: PlannedGuest, os: GuestOs) -> Planned:
+    del os
+    return (planned.change for planned in plan_witness(guest))
+
+
+_WITNESS = (
+    Fix(name=FIX_NAME, reason="the guest reports its boot", families=LINUX_FAMILIES, plan=_plan_witness),
+    selinux_labels_fix(last_resort=False),  # labelling all anew would restart the test
+)
+
+
+def place(guest: GuestWriter, os: GuestOs) -> bool:
     """Put the witness into an open guest; False when the guest cannot take one."""
-    changes = plan_witness(guest)
-    if changes:
-        engine.apply(plan_of(changes, ()), guest, backup=False)
-    return bool(changes)
+    planned = engine.plan(_WITNESS, guest, os)
+    if planned.changes:
+        engine.apply(planned, guest, backup=False)
+    return bool(planned.changes)
 
 
 def create_overlays(images: Sequence[tuple[Path, OutputFormat]], scratch: Path) -> tuple[Path, ...]:

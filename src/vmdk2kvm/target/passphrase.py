@@ -13,12 +13,14 @@ from vmdk2kvm.model.luks import Passphrase, Secret
 from vmdk2kvm.target.console import plain_text
 
 _PROMPT = re.compile(
-    r"^.*?(?:unlock disk \S|enter passphrase\b|enter password for disk|password \(/dev/).{0,200}?[:!]"
+    r"^.*?(?:unlock disk \S|(?:enter|caching) passphrase\b|enter password for disk|password \(/dev/)"
+    r".{0,200}?[:!]"
     r"[ \t]*(?:\(press TAB for no echo\)[ \t]*)?[?_\u2588]?[ \t]*$",  # and a cursor
     re.MULTILINE | re.IGNORECASE,
 )
 _CURSORS = "?_\u2588"
 _PAUSE_S = 1.0  # who asks switches the terminal's echo off only after the question
+_WRAPPED_COLUMNS = 78  # of 80: a blank at the end is not seen
 _NEAR_LINES = 4  # the kernel may say something below a question
 _MOST_OF_ONE = 6
 _MOST = 24
@@ -32,6 +34,7 @@ _QCODES = {
     ";": "semicolon", "'": "apostrophe", "`": "grave_accent", ",": "comma", ".": "dot", "/": "slash",
 }  # fmt: skip
 ENTER = ("ret",)
+UNSEEN = "(a picture that no text is read from)"
 
 
 class Channel(Enum):
@@ -71,6 +74,9 @@ class Typist:
     def __init__(self, passphrases: tuple[Passphrase, ...], *, again_s: float) -> None:
         self._passphrases = passphrases
         self._again_s = again_s  # after that long, what was typed went nowhere
+        self._unseen_s = again_s / 3  # a picture that stands that long waits for something
+        self._picture_s = 0.0
+        self._heard_s = float("-inf")
         self._unanswered = b""  # of the serial console, since the last answer
         self._asked: tuple[Channel, str] | None = None
         self._asked_s = 0.0
@@ -80,12 +86,13 @@ class Typist:
         self.typed: dict[Channel, int] = {}
         self.stuck = ""
 
-    def heard(self, chunk: bytes) -> None:
+    def heard(self, chunk: bytes, now_s: float = 0.0) -> None:
+        self._heard_s = now_s
         self._unanswered = (self._unanswered + chunk)[-_KEPT_BYTES:]
 
-    def look(self, now_s: float, screen: str) -> Answer | None:
-        """What to type now."""
-        asked = self._question(now_s, screen)
+    def look(self, now_s: float, screen: str, *, alive: bool = False) -> Answer | None:
+        """What to type now. `alive`: the real root is there, and what asks now asks for less."""
+        asked = self._question(now_s, screen) or self._unreadable(now_s, screen, alive=alive)
         if asked != self._asked:
             self._asked, self._asked_s = asked, now_s
         if asked is None:
@@ -118,6 +125,14 @@ class Typist:
         other = self._answered is not None and self._answered[0] is not Channel.KEYBOARD
         return None if (other or asked == self._answered) and waited_s < self._again_s else asked
 
+    def _unreadable(self, now_s: float, screen: str, *, alive: bool) -> tuple[Channel, str] | None:
+        """A picture that stands where a text would be: Plymouth asks with letters of its own."""
+        if alive or not _is_picture(screen) or self._heard_s + self._unseen_s > now_s:
+            self._picture_s = now_s
+            return None
+        since_s = min(now_s - self._picture_s, now_s - self._answered_s - self._again_s + self._unseen_s)
+        return (Channel.KEYBOARD, UNSEEN) if since_s >= self._unseen_s and self._passphrases else None
+
     def _is_unheard(self, waited_s: float) -> bool:
         """Whether nothing but the stars for an answer came back on the serial console."""
         by_serial = self._answered is not None and self._answered[0] is Channel.SERIAL
@@ -127,8 +142,9 @@ class Typist:
         tries = self._tries.get(question, 0)
         fitting = [one for one in self._passphrases if _is_meant(one, question)] or list(self._passphrases)
         usable = [one for one in fitting if _can_type(channel, one.secret)]
-        self.stuck = self._why_not(channel, question, fitting, usable, tries)
-        if self.stuck:
+        why_not = self._why_not(channel, question, fitting, usable, tries)
+        self.stuck = "" if question == UNSEEN else why_not  # nobody knows whether that is a question
+        if why_not:
             return None
         self._tries[question] = tries + 1
         return Answer(channel=channel, secret=usable[tries % len(usable)].secret)
@@ -150,12 +166,26 @@ class Typist:
         return ""
 
 
+def _is_picture(screen: str) -> bool:
+    """Cells that are no letters are read as "?"."""
+    return "?" in screen and not any(character.isalnum() for character in screen)
+
+
 def _on_screen(screen: str) -> str | None:
     """The question and the two lines above it, which tell it from the same one asked again."""
     lines = [line for line in screen.split("\n") if line.strip()]
-    near = range(max(0, len(lines) - _NEAR_LINES), len(lines))
-    at = max((index for index in near if question_in(lines[index])), default=None)
-    return None if at is None else "\n".join(lines[max(0, at - 2) : at + 1]).rstrip(_CURSORS + " \t")
+    for at in reversed(range(max(0, len(lines) - _NEAR_LINES), len(lines))):
+        for question in (lines[at], _unwrapped(lines, at)):
+            if question_in(question):
+                shown = [*lines[max(0, at - 2) : at], question]
+                return "\n".join(shown).rstrip(_CURSORS + " \t")
+    return None
+
+
+def _unwrapped(lines: list[str], at: int) -> str:
+    """A long question goes on in the next line; its text names the volume."""
+    goes_on = len(lines[at]) >= _WRAPPED_COLUMNS and at + 1 < len(lines)
+    return lines[at] + lines[at + 1] if goes_on else lines[at]
 
 
 def _is_meant(one: Passphrase, question: str) -> bool:

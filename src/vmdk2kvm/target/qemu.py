@@ -78,6 +78,7 @@ def boot(spec: BootSpec) -> BootEvidence:
             judgement, report = _watch(spec, eyes, started)
             seconds = time.monotonic() - started
             eyes.keep_evidence(spec.evidence_folder)
+            judgement = replace(judgement, facts=(*judgement.facts, *eyes.typed()))
         except QmpError as error:
             raise _explain(running, qemu_log, error) from error
     qemu_log.unlink(missing_ok=True)
@@ -162,7 +163,7 @@ class _Eyes:
 
     def _answer(self, now_s: float) -> None:
         """Type a passphrase where the guest asks for it."""
-        answer = self._typist.look(now_s, self._seen.screen)
+        answer = self._typist.look(now_s, self._seen.screen, alive=self._port.heartbeats > 0)
         if answer is None:
             return
         log.info("the guest asks for a passphrase; it is typed on %s", answer.channel.value)
@@ -173,6 +174,14 @@ class _Eyes:
         for keys in (*(key_presses(answer.secret.reveal()) or ()), ENTER):
             pressed = [{"type": "qcode", "data": key} for key in keys]
             self._qmp.execute("send-key", keys=pressed, **{"hold-time": _KEY_MS})
+
+    def typed(self) -> tuple[tuple[str, str], ...]:
+        """How often a passphrase was typed, as facts."""
+        times = self._typist.typed.items()
+        return tuple(
+            ("passphrase", f"typed {'once' if count == 1 else f'{count} times'} on {channel.value}")
+            for channel, count in times
+        )
 
     def _report(self) -> Mapping[str, str] | None:
         return self._port.report or self._serial.report
@@ -188,7 +197,7 @@ class _Eyes:
 
     def _read_serial(self, chunk: bytes) -> None:
         self._log_console(self._scrubber.feed(chunk))
-        self._typist.heard(chunk)
+        self._typist.heard(chunk, self._seen.now_s)
         self._tail = (self._tail + chunk)[-_TEXT_TAIL_BYTES:]
         self._serial.feed(chunk)
 

@@ -152,9 +152,24 @@ def _network_cards(machine: Machine) -> Iterator[str]:
     """As on VMware where the bus is VMware's; without a boot ROM, for nothing is booted over it."""
     models = {BootBus.PVSCSI: "vmxnet3", BootBus.AHCI: "vmxnet3", BootBus.SATA: "e1000e"}
     card = f"{models.get(machine.bus, 'virtio-net-pci')},romfile="
+    in_port = models.get(machine.bus) == "vmxnet3"
+    if in_port:
+        yield from _NATIVE_HOTPLUG
     for index, mac in enumerate(machine.macs or (None,)):
+        if in_port:
+            yield from ("-device", _vmware_port(index))
+        place = f",bus=port{index}" if in_port else ""
         yield from ("-netdev", f"user,id=net{index},restrict=on")
-        yield from ("-device", f"{card},netdev=net{index}" + (f",mac={mac}" if mac else ""))
+        yield from ("-device", f"{card},netdev=net{index}{place}" + (f",mac={mac}" if mac else ""))
+
+
+# The guest then numbers slots as the ports do, not as QEMU's ACPI tables do.
+_NATIVE_HOTPLUG = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+
+
+def _vmware_port(index: int) -> str:
+    """VMware's slots for cards are 192, 224, 256…, and udev calls the cards ens192, ens224, ens256…"""
+    return f"pcie-root-port,id=port{index},chassis={index + 16},slot={192 + 32 * index},addr=0x{index + 19:x}"
 
 
 def _firmware(machine: Machine) -> list[str]:

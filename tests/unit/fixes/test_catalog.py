@@ -17,15 +17,21 @@ def test_all_fixes_by_default_in_the_order_of_the_catalog() -> None:
     assert names(FixOptions()) == [fix.name for fix in FIXES]
 
 
-def test_names_are_unique_and_the_initramfs_comes_last() -> None:
-    assert len({fix.name for fix in FIXES}) == len(FIXES)
-    assert FIXES[-1].name == "initramfs-virtio"
+def test_names_are_unique_and_what_takes_others_along_comes_after_them() -> None:
+    order = [fix.name for fix in FIXES]
+    assert len(set(order)) == len(order)
+    at = order.index("initramfs-virtio")
+    assert all(order.index(name) < at for name in order if "stable" in name or name == "initramfs-resume")
+    assert order[-1] == "selinux-labels"
 
 
 @pytest.mark.parametrize(
     ("options", "left_out"),
     [
-        (FixOptions(no_grub=True), {"kernel-cmdline-stable-root", "grub-device-map"}),
+        (
+            FixOptions(no_grub=True),
+            {"kernel-cmdline-stable-root", "grub-device-map", "uefi-fallback-loader"},
+        ),
         (FixOptions(no_regen_initramfs=True), {"initramfs-virtio"}),
         (FixOptions(fstab_mode=FstabMode.NOOP), {"fstab-stable-names"}),
         (FixOptions(fstab_mode=FstabMode.BYPATH_ONLY), set()),

@@ -6,12 +6,13 @@ import json
 import pytest
 
 from tests.linux_guests import guest_os
-from vmdk2kvm.errors import NoRoomInGuest, StalePlan
+from vmdk2kvm.errors import ChangedSinceRepair, NoRoomInGuest, StalePlan
 from vmdk2kvm.fixes.engine import Misplanned, apply, plan
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.pending import PendingGuest
 from vmdk2kvm.fixes.plan_text import render_change
 from vmdk2kvm.fixes.room import images_to_move_away
+from vmdk2kvm.fixes.undo import undo
 from vmdk2kvm.guest.memory import File, Link, MemoryGuest
 from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.changes import Change, CopyWithin, RemoveFile, WriteFile
@@ -55,6 +56,20 @@ def test_the_journal_says_that_nothing_was_there(guest: MemoryGuest) -> None:
     (entry,) = journal["changes"]
     assert (entry["kind"], entry["path"], entry["before"]) == ("copy-within", "/efi/BOOT/X.EFI", None)
     assert entry["after"] == hashlib.sha256(b"MZ").hexdigest()
+
+
+def test_taking_it_back_removes_the_copy_and_its_folder(guest: MemoryGuest) -> None:
+    before = guest.snapshot()
+    apply(planned(guest, copy()), guest, backup=True)
+    assert undo(guest).removed == ("/efi/BOOT/X.EFI",)
+    assert guest.snapshot() == before
+
+
+def test_a_copy_that_was_changed_since_is_not_removed(guest: MemoryGuest) -> None:
+    apply(planned(guest, copy()), guest, backup=True)
+    guest.write_bytes("/efi/BOOT/X.EFI", b"updated")
+    with pytest.raises(ChangedSinceRepair):
+        undo(guest)
 
 
 @pytest.mark.parametrize(

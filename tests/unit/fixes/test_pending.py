@@ -4,7 +4,7 @@ from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.pending import PendingGuest, UnknownAfter
 from vmdk2kvm.guest.memory import File, Link, MemoryGuest
 from vmdk2kvm.guest.protocol import FileType
-from vmdk2kvm.model.changes import MakeSymlink, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.changes import MakeSymlink, RemoveFile, RemoveLink, RunCommand, WriteFile
 
 
 @pytest.fixture
@@ -89,6 +89,19 @@ def test_a_planned_link_is_followed(pending: PendingGuest) -> None:
     assert pending.stat("/etc/link").type is FileType.SYMLINK
     assert pending.realpath("/etc/link") == "/etc/fstab"
     assert "/etc/link" in pending.glob("/etc/*")
+
+
+def test_a_removed_link_is_gone_and_not_what_it_led_to(pending: PendingGuest) -> None:
+    change = RemoveLink(path="/lib", before="usr/lib")
+    assert pending.matches(change)
+    assert not pending.matches(RemoveLink(path="/lib", before="other"))
+    assert not pending.matches(RemoveLink(path="/etc/fstab", before="x"))
+    pending.add(change)
+    assert not pending.exists("/lib")
+    assert pending.read_bytes("/usr/lib/os-release") == b"ID=debian"
+    assert "/lib" not in pending.glob("/*")
+    with pytest.raises(FileNotFoundError):
+        pending.readlink("/lib")
 
 
 def test_matches_compares_with_what_was_planned(pending: PendingGuest) -> None:

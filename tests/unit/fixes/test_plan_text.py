@@ -7,6 +7,7 @@ from vmdk2kvm.model.changes import (
     Rebuild,
     RebuildKind,
     RemoveFile,
+    RemoveLink,
     RunCommand,
     WriteFile,
 )
@@ -30,6 +31,7 @@ def test_exact_changes_are_diffs() -> None:
 def test_links() -> None:
     assert shown(MakeSymlink(path="/l", before=None, target="t")) == "# a-fix\n/l -> t\n"
     assert shown(MakeSymlink(path="/l", before="o\x1b", target="t")) == "# a-fix\n/l -> t (was o\\x1b)\n"
+    assert shown(RemoveLink(path="/l", before="o\x1b")) == "# a-fix\n/l -> o\\x1b removed\n"
 
 
 def test_opaque_changes_are_commands() -> None:

@@ -14,7 +14,15 @@ from vmdk2kvm.fixes.undo import Undone, undo
 from vmdk2kvm.formats.plan_json import plan_of
 from vmdk2kvm.guest.memory import File, Folder, Link, MemoryGuest, Node
 from vmdk2kvm.guest.protocol import CommandResult
-from vmdk2kvm.model.changes import Change, MakeSymlink, PlannedChange, RemoveFile, RunCommand, WriteFile
+from vmdk2kvm.model.changes import (
+    Change,
+    MakeSymlink,
+    PlannedChange,
+    RemoveFile,
+    RemoveLink,
+    RunCommand,
+    WriteFile,
+)
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import Level
 
@@ -32,7 +40,7 @@ def a_guest(**more: bytes) -> MemoryGuest:
         {
             "/etc/fstab": FSTAB,
             "/etc/link": Link(target="fstab"),
-            "/etc/target": Link(target="old"),
+            "/etc/target": Link(target="old", label="system_u:object_r:etc_t:s0"),
             "/boot/device.map": File(content=b"(hd0) /dev/sda\n", mode=0o600),
             "/var/lib": Folder(mode=0o711),
             **more,
@@ -101,6 +109,16 @@ def test_changes_of_one_path_after_another() -> None:
     )
     assert guest.readlink("/etc/fstab") == "elsewhere"
     assert undo(guest).restored == ("/etc/fstab",)
+    assert guest.snapshot() == before
+
+
+def test_a_file_in_the_place_of_a_link() -> None:
+    guest, before = repaired(
+        RemoveLink(path="/etc/target", before="old"),
+        WriteFile(path="/etc/target", before=None, after=b"no link any more"),
+    )
+    assert guest.read_bytes("/etc/target") == b"no link any more"
+    undo(guest)
     assert guest.snapshot() == before
 
 

@@ -1,4 +1,4 @@
-from vmdk2kvm.formats.boot_entry import arguments
+from vmdk2kvm.formats.boot_entry import Entry, arguments, parse
 from vmdk2kvm.formats.spans import splice
 
 FEDORA = """\
@@ -45,3 +45,12 @@ def test_an_initramfs_may_be_named_in_the_options() -> None:
 
 def test_other_keys_are_not_options() -> None:
     assert list(arguments("title options root=/dev/sda1\noptionsroot=x\noptions\nOPTIONS root=x\n")) == []
+
+
+def test_what_an_entry_starts() -> None:
+    assert parse(FEDORA) == Entry(
+        version="6.5.6-300.fc39.x86_64",
+        linux="/vmlinuz-6.5.6-300.fc39.x86_64",
+        initrds=("/initramfs-6.5.6-300.fc39.x86_64.img", "$tuned_initrd"),
+    )
+    assert parse("initrd /a\ninitrd \\b\\c\nlinux\n") == Entry(version="", linux="", initrds=("/a", "/b/c"))

@@ -109,3 +109,14 @@ def test_variables_that_menus_hand_to_kernels_are_arguments() -> None:
 def test_a_keyword_alone_between_kernel_and_initrd() -> None:
     text = "linux /vmlinuz root=/dev/sda1\nif true\nthen\ninitrd /initrd.img\nfi\n"
     assert [(each.image, each.has_initrd) for each in kernel_commands(text)] == [("/vmlinuz", True)]
+
+
+def test_a_variable_that_is_a_parameters_value_is_followed() -> None:
+    text = "set rootpartition=/dev/sda2\nset other=/dev/sda3\nmenuentry Photon {\n linux /$photon_linux"
+    text += ' root=$rootpartition resume="${swap}" $photon_cmdline\n initrd /$photon_initrd\n}\n'
+    text += 'set swap="/dev/sda4"\n'
+    found = [[(one.name, one.value) for one in each.parameters] for each in arguments(text)]
+    assert found[1:] == [[("root", "/dev/sda2")], [("resume", "/dev/sda4")]]
+    assert [each.has_initrd for each in arguments(text)] == [True, False, False]
+    spans = {one.span for each in list(arguments(text))[1:] for one in each.parameters if one.span}
+    assert [text[span.start : span.end] for span in sorted(spans)] == ["/dev/sda2", "/dev/sda4"]

@@ -52,3 +52,10 @@ def test_debians_settings_in_comments() -> None:
 def test_lines_go_on_after_a_backslash() -> None:
     text = "kernel /k \\\n  root=/dev/sda1\ninitrd /i\n"
     assert with_root(text, "U") == text.replace("/dev/sda1", "U")
+
+
+def test_the_last_title_may_have_no_initramfs() -> None:
+    assert seen("title a\nkernel /a\ninitrd /i\ntitle b\nkernel /b root=/dev/sda1\n") == [
+        ([], True),
+        (["root"], False),
+    ]

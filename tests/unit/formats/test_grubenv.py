@@ -39,7 +39,7 @@ def test_only_variables_with_arguments_are_read() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "#" * 1024, "kernelopts=root=/dev/sda1\n", "\0" * 1024])
+@pytest.mark.parametrize("text", ["", "#" * 1024, "\0" * 1024, "# GRUB\nkernelopts=root=/dev/sda1\n" * 2])
 def test_a_block_without_its_signature_holds_nothing(text: str) -> None:
     assert list(arguments(text)) == []
 
@@ -53,15 +53,24 @@ def test_a_block_that_is_full_is_refused() -> None:
 
 
 def test_padding_is_only_what_ends_the_block() -> None:
-    assert with_size("a#\nb", 8) == "a#\nb####"
-    assert with_size("a#\nb##", 5) == "a#\nb#"
-    assert with_size("é\udcff", 5) == "é\udcff##"
+    full = "a#\n" + "b" * 509
+    assert with_size(full, 512) == full
+    assert with_size(full[:-4], 512) == full[:-4] + "####"
+    assert with_size(full + "##", 512) == full
+    assert with_size("é\udcff" + "b" * 508, 512) == "é\udcff" + "b" * 508 + "#"
     with pytest.raises(GuestError):
-        with_size("##a", 2)
+        with_size("##" + full, 512)
 
 
-@given(st.text(alphabet="#a\né\udcff", max_size=40), st.integers(0, 60))
-def test_the_size_is_exact_or_the_text_refused(text: str, size_bytes: int) -> None:
+def test_a_file_that_is_no_block_has_no_padding() -> None:
+    assert with_size("# GRUB Environment Block\nphoton_cmdline=root=U\n", 511) == (
+        "# GRUB Environment Block\nphoton_cmdline=root=U\n"
+    )
+
+
+@given(st.text(alphabet="#a\né\udcff", max_size=40), st.sampled_from([0, 512, 1024]))
+def test_the_size_is_exact_or_the_text_refused(tail: str, size_bytes: int) -> None:
+    text = "a" * 490 + tail
     try:
         after = with_size(text, size_bytes)
     except GuestError:

@@ -70,7 +70,7 @@ def test_settings_baked_in_are_kept() -> None:
         "etc/cmdline.d/95root-dev.conf": b" root=/dev/sda1\n",
         "etc/modules-load.d/x.conf": b"y",
         "etc/passwd": b"root:x",
-        "conf/conf.d/huge": bytes(70_000),
+        "conf/conf.d/huge": bytes(270_000),
     }
     assert scan_bytes(COMPRESSORS["xz"](cpio(files))).files == {
         "conf/conf.d/resume": b"RESUME=/dev/sda5\n",

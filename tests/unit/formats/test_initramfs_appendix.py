@@ -99,6 +99,8 @@ def test_only_real_folders_are_made() -> None:
 
 # modprobe's files
 
+DAMAGED = b"\xb0\x07\xf4\x57\x00\x02\x00\x01\xe0\x00\x00\x0c\xff"
+OLDER = b"\xb0\x07\xf4\x57\x00\x01\x00\x00nonsense"  # module-init-tools before 3.5
 NEEDS = {
     "virtio": ModuleFile(path="kernel/v/virtio.ko.xz", needs=()),
     "virtio_blk": ModuleFile(path="kernel/b/virtio-blk.ko.xz", needs=("kernel/v/virtio.ko.xz",)),
@@ -129,11 +131,17 @@ def test_the_new_indexes_hold_old_and_new(binary: bool, text: bool) -> None:
     assert made[f"{FOLDER}/modules.alias"].endswith(b"alias virtio:d*-[0-9] virtio_blk\n")
 
 
+def test_an_alias_index_that_no_modprobe_reads_counts_as_none() -> None:
+    old = built_by(InitramfsTool.DRACUT, text=False, more={f"{FOLDER}/modules.alias.bin": OLDER})
+    made = indexes(scanned(old), FOLDER, ADDITION)
+    assert made[f"{FOLDER}/modules.alias"] == b"alias virtio:d*-[0-9] virtio_blk\n"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (built_by(None, binary=False, text=False), "does not name all"),
-        (built_by(None, more={f"{FOLDER}/modules.dep.bin": b"nonsense" * 4}), "cannot be read"),
+        (built_by(None, more={f"{FOLDER}/modules.dep.bin": DAMAGED}), "cannot be read"),
         (built_by(None, held=("vmw_pvscsi", "sd_mod")), "neither in it nor added: scsi_mod"),
     ],
 )
@@ -200,8 +208,11 @@ def test_an_image_lacks_what_it_does_not_hold_or_find() -> None:
     assert lacking(unlisted, VERSION, frozenset({"nvme"})) == {"nvme"}
     without_index = scanned(built_by(None, held=HELD, binary=False, text=False))
     assert lacking(without_index, VERSION, frozenset(HELD)) == frozenset()
-    damaged = scanned(built_by(None, held=HELD, more={f"{FOLDER}/modules.dep.bin": b"nonsense" * 4}))
+    damaged = scanned(built_by(None, held=HELD, more={f"{FOLDER}/modules.dep.bin": DAMAGED}))
     assert lacking(damaged, VERSION, frozenset({"virtio"})) == {"virtio"}
+    older = scanned(built_by(None, held=HELD, more={f"{FOLDER}/modules.dep.bin": OLDER}))
+    assert lacking(older, VERSION, frozenset(HELD)) == frozenset()
+    assert lacking(older, VERSION, frozenset({"nvme"})) == {"nvme"}
 
 
 def test_a_dependency_that_is_listed_but_absent_is_lacking() -> None:

@@ -30,6 +30,13 @@ def test_luks2_says_what_its_keyslots_cost() -> None:
     assert found.memory_kib == 1048576
 
 
+def test_as_much_as_cryptsetup_allows() -> None:
+    found = header(luks2(keyslots={str(n): argon2(4 << 20) for n in range(32)}))
+    assert (found.memory_kib, len(found.keyslots)) == (4 << 20, 32)
+    assert len(header(luks1(active=tuple(range(8)))).keyslots) == 8
+    assert len(header(luks2(tokens={str(n): {"type": "a"} for n in range(32)})).tokens) == 32
+
+
 def test_a_keyslot_of_reencryption_has_no_kind() -> None:
     assert header(luks2(keyslots={"0": {"type": "reencrypt"}})).keyslots == (Keyslot(number=0, kdf="none"),)
 
@@ -63,7 +70,13 @@ def test_upper_case_uuids_are_the_same() -> None:
         (luks2(keyslots={"0": {"kdf": {"type": "argon2id", "memory": True}}}), "keyslot 0"),
         (luks2(keyslots={"0": 7}), "keyslot 0"),
         (luks2(keyslots={"0": {"kdf": []}}), "keyslot 0"),
+        (luks2(keyslots={"0": argon2((4 << 20) + 1)}), "4194305 KiB"),
         (luks2(keyslots={"x": argon2(1)}), "JSON"),
+        (luks2(keyslots={"-1": argon2(1)}), "JSON"),
+        (luks2(keyslots={"100": argon2(1)}), "JSON"),
+        (luks2(keyslots={"\u0661": argon2(1)}), "JSON"),
+        (luks2(tokens={str(n): {"type": "a"} for n in range(40)}), "JSON"),
+        (luks2().replace(b"sha256", b"crc32c"), "unknown kind"),
         (luks2(keyslots={str(n): argon2(1) for n in range(40)}), "JSON"),
         (luks2(tokens={"0": {"type": 5}}), "JSON"),
         (luks2(area=b'{"keyslots": []}'), "JSON"),

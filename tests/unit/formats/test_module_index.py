@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmdk2kvm.formats.module_index import MAGIC, MAX_KEY_BYTES, VERSION, Entry, parse, render
+from vmdk2kvm.model.units import MIB
 
 keys = st.text(st.sampled_from("abc_:*[0]"), min_size=1, max_size=12)
 values = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -65,6 +66,37 @@ def test_an_index_that_points_back_to_itself_ends() -> None:
     circle = struct.pack(">III", MAGIC, VERSION, 0x20000000 | 12) + b"aa" + struct.pack(">I", 0x20000000 | 12)
     with pytest.raises(ValueError, match="does not end"):
         parse(circle)
+
+
+def test_an_index_that_leads_to_one_place_again_and_again_ends() -> None:
+    """Each of a few levels points 256 times at the level below: a thousand bytes, a billion paths."""
+    content = bytearray(struct.pack(">III", MAGIC, VERSION, 0))
+    content += struct.pack(">II", 1, 0) + b"x\0"
+    below = 0x40000000 | 12
+    for _ in range(6):
+        at = len(content)
+        content += bytes((0, 255)) + struct.pack(">I", below) * 256
+        below = 0x20000000 | at
+    struct.pack_into(">I", content, 8, below)
+    with pytest.raises(ValueError, match="does not end"):
+        parse(bytes(content))
+
+
+def test_one_long_value_again_and_again_ends() -> None:
+    content = bytearray(struct.pack(">III", MAGIC, VERSION, 0))
+    content += struct.pack(">II", 1, 0) + b"x" * MIB + b"\0"
+    root = 0x20000000 | len(content)
+    content += bytes((0, 255)) + struct.pack(">I", 0x40000000 | 12) * 256
+    struct.pack_into(">I", content, 8, root)
+    with pytest.raises(ValueError, match="does not end"):
+        parse(bytes(content))
+
+
+def test_the_deepest_keys_there_may_be() -> None:
+    longest = [Entry(priority=0, key="b" * MAX_KEY_BYTES, value="")]
+    assert parse(render(longest)) == longest
+    deep = [Entry(priority=n, key="a" * n, value=str(n)) for n in range(1, MAX_KEY_BYTES + 1)]
+    assert parse(render(deep)) == deep
 
 
 @given(st.binary(max_size=200))

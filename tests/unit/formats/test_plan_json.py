@@ -9,14 +9,18 @@ from vmdk2kvm.fixes.engine import apply
 from vmdk2kvm.formats.plan_json import parse, plan_of, render
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.model.changes import (
+    AppendInitramfs,
     Change,
     CopyWithin,
     MakeSymlink,
     PlannedChange,
     Rebuild,
     RebuildKind,
+    Relabel,
     RemoveFile,
+    RemoveLink,
     RunCommand,
+    SetLabel,
     WriteFile,
 )
 from vmdk2kvm.model.guest_os import InitramfsTool
@@ -34,8 +38,30 @@ changes: st.SearchStrategy[Change] = st.one_of(
     ),
     st.builds(RemoveFile, path=texts, before=contents),
     st.builds(MakeSymlink, path=texts, before=st.none() | texts, target=texts),
+    st.builds(RemoveLink, path=texts, before=texts),
     st.builds(CopyWithin, path=texts, source=texts, size_bytes=st.integers(0, 1 << 30), sha256=texts),
-    st.builds(RunCommand, argv=word_tuples, done_when=texts, may_write=word_tuples),
+    st.builds(
+        AppendInitramfs,
+        path=texts,
+        kernel=texts,
+        files=st.dictionaries(texts, texts, max_size=3).map(lambda files: tuple(files.items())),
+        must_hold=st.frozensets(texts, max_size=3),
+        before_bytes=st.integers(0, 1 << 40),
+        before_sha256=texts,
+        after_bytes=st.integers(0, 1 << 40),
+        after_sha256=texts,
+    ),
+    st.builds(SetLabel, path=texts, label=texts),
+    st.builds(
+        RunCommand,
+        argv=word_tuples,
+        done_when=st.none() | texts,
+        may_write=word_tuples,
+        may_remove=word_tuples,
+        gone=word_tuples,
+        optional=st.booleans(),
+    ),
+    st.builds(Relabel, path=texts, unlabelled=word_tuples),
     st.builds(
         Rebuild,
         what=st.sampled_from(RebuildKind),
@@ -44,6 +70,8 @@ changes: st.SearchStrategy[Change] = st.one_of(
         path=texts,
         must_hold=st.frozensets(texts, max_size=3),
         estimated_bytes=st.integers(0, 1 << 40),
+        arguments=word_tuples,
+        stale_names=st.booleans(),
     ),
 )
 plans = st.builds(

@@ -15,6 +15,7 @@ from vmdk2kvm.model.changes import (
     PlannedChange,
     RunCommand,
 )
+from vmdk2kvm.model.guest_os import RaidArray
 from vmdk2kvm.model.report import (
     BootEvidence,
     Report,
@@ -87,6 +88,8 @@ def test_report_json_has_the_shape_programs_rely_on() -> None:
         ],
         "boot_loaders": [{"kind": "grub2", "firmware": "bios", "files": ["/boot/grub/grub.cfg"]}],
         "fstab": "web\n",
+        "luks": [],
+        "raids": [],
         "nics": [],
     }
 
@@ -102,6 +105,21 @@ def test_report_json_of_a_guest_with_little_in_it() -> None:
     assert (told["initramfs_tool"], told["fstab"]) == (None, None)
     assert told["kernels"] == [{"version": "6.1", "image": "/boot/vmlinuz", "initramfs": None}]
     assert "- kernel `6.1`, no initramfs\n" in report_md.render(replace(report("web"), guest=bare))
+
+
+def test_arrays_are_told() -> None:
+    array = RaidArray(uuid="u", name="h:0", level="raid1", member_count=2, missing_count=1, device="/dev/md0")
+    told = report_json.render(replace(report("web"), guest=replace(guest("web"), raids=(array,))))
+    assert json.loads(told)["guest"]["raids"] == [
+        {
+            "device": "/dev/md0",
+            "name": "h:0",
+            "uuid": "u",
+            "level": "raid1",
+            "member_count": 2,
+            "missing_count": 1,
+        }
+    ]
 
 
 def test_report_json_holds_sums_and_not_contents() -> None:
@@ -294,8 +312,14 @@ nothing -> 2 bytes, sha256 06eb7d6a69ee19e5fbdf749018d3d2abfa04bcbd1365db312eb86
 -(hd0) /dev/sda
 link "/link" -> "x\x1b[31m|`<b>*_\n# y\u202e\xff" (was "old")
 copy "x\x1b[31m|`<b>*_\n# y\u202e\xff" to "/copy" (1.5 KiB)
+append 2 KiB of drivers to "/boot/initrd" for kernel "6.1"
+  + "conf/modules" (sha256 c0)
+  + "x\x1b[31m|`<b>*_\n# y\u202e\xff" (sha256 f1)
+  must hold virtio_blk
+label "x\x1b[31m|`<b>*_\n# y\u202e\xff" "x\x1b[31m|`<b>*_\n# y\u202e\xff"
 run sh -c 'x\x1b[31m|`<b>*_\n# y\u202e\xff'
   done when "/done" exists; may write below "/var/lib"
+label what programs made by "x\x1b[31m|`<b>*_\n# y\u202e\xff"
 rebuild initramfs "/boot/initrd" for kernel "6.1" with dracut
   must hold ext4, virtio_blk
 """

@@ -41,7 +41,8 @@ def test_what_a_tool_writes_is_read_as_it_was_meant(flow: bool | None, data: obj
     try:
         found = parse(text.removesuffix("...\n"))
     except GuestError:
-        assert "? " in text or "---" in text  # keys that are no single scalar
+        # Keys that are no single scalar, what may be one, and a "#" that may begin a comment.
+        assert any(odd in text for odd in ("?", "---", " #"))
         return
     assert without_empty(found) == reference(text)
 

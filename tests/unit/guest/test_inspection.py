@@ -277,6 +277,39 @@ def test_dracut_beside_initramfs_tools() -> None:
     assert inspect(simple(extra={"/usr/bin/dracut": b"not executable"})).initramfs_tool is None
 
 
+@pytest.mark.parametrize(
+    ("programs", "mark", "tool"),
+    [
+        (("/usr/bin/mkinitcpio", "/usr/bin/dracut"), "buildconfig", InitramfsTool.MKINITCPIO),
+        (("/usr/bin/mkinitcpio", "/usr/bin/dracut"), "usr/lib/dracut/x", InitramfsTool.DRACUT),
+        (("/usr/bin/mkinitcpio", "/usr/bin/dracut"), "init", InitramfsTool.DRACUT),
+        (("/usr/bin/mkinitcpio", "/usr/bin/booster"), "etc/booster.init.yaml", InitramfsTool.BOOSTER),
+        (("/usr/bin/booster",), "init", InitramfsTool.BOOSTER),
+        (("/sbin/mkinitfs",), "usr/lib/dracut/x", InitramfsTool.MKINITFS),  # built elsewhere
+        (("/sbin/mkinitrd", "/usr/bin/dracut"), "run_all.sh", InitramfsTool.DRACUT),  # dracut's own mkinitrd
+        (("/sbin/mkinitrd",), "run_all.sh", InitramfsTool.MKINITRD),
+    ],
+)
+def test_of_several_tools_the_one_that_built_the_image(
+    programs: tuple[str, ...], mark: str, tool: InitramfsTool
+) -> None:
+    tools = {path: File(content=b"", mode=0o755) for path in programs}
+    built = {**kernel("6.1"), "/boot/initrd.img-6.1": image((), {mark: b""})}
+    assert inspect(simple(extra={**built, **tools})).initramfs_tool is tool
+
+
+def test_boosters_image_is_found_by_the_kernels_flavour() -> None:
+    files = {
+        **kernel("6.1"),
+        "/boot/vmlinuz-linux": b"MZ",
+        "/boot/booster-6.1.img": image(("virtio_blk",), {"etc/booster.init.yaml": b""}),
+    }
+    del files["/boot/initrd.img-6.1"]
+    found = inspect(simple(extra=files)).kernels[0].initramfs
+    assert found is not None
+    assert (found.path, found.builder) == ("/boot/booster-6.1.img", InitramfsTool.BOOSTER)
+
+
 def test_an_initramfs_that_cannot_be_read() -> None:
     os = inspect(simple(extra={**kernel("6.1"), "/boot/initrd.img-6.1": b"garbage"}))
     found = os.kernels[0].initramfs

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import pytest
@@ -232,3 +233,19 @@ def test_device_names() -> None:
 @given(st.text(max_size=80))
 def test_any_name_and_text(text: str) -> None:
     assert SourceNames(machine(2), names_in(text)).find(text) is None or text.startswith(("/dev/", "UUID"))
+
+
+def test_a_hundred_thousand_names_end_soon() -> None:
+    text = "".join(
+        f"/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:{n}:0-part1 /x ext4\n" for n in range(20_000)
+    )
+    started = time.process_time()
+    for disks in (1, 3):
+        kind = BlockKind.DISK
+        devices = tuple(
+            BlockDevice(device=disk_name(index), kind=kind, size_bytes=1, disk=index)
+            for index in range(disks)
+        )
+        found = device_names(devices, [text, text.replace("by-path", "by-id"), "/dev/sdq9 " * 100_000])
+        assert len(found.by_name) == 0
+    assert time.process_time() - started < 20

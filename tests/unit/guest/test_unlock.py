@@ -6,7 +6,7 @@ import pytest
 
 from tests.luks_headers import UUID, argon2, luks1, luks2
 from tests.memory_session import Locked, MemorySession, disk, partition
-from vmdk2kvm.errors import GuestRefused
+from vmdk2kvm.errors import GuestError, GuestRefused
 from vmdk2kvm.guest.inspection import inspect, inspect_again
 from vmdk2kvm.guest.protocol import BlockDevice, BlockKind
 from vmdk2kvm.guest.unlock import MoreMemoryNeeded, memory_mib, passphrases, unlock, volumes
@@ -91,6 +91,8 @@ def test_lvm_on_luks_is_opened_and_gets_the_guests_own_names() -> None:
         ("", "", f"luks-{UUID}"),
         (f"../x UUID={UUID}\n", "", f"luks-{UUID}"),
         (f"control UUID={UUID}\n", "", f"luks-{UUID}"),
+        (f"-x UUID={UUID}\n", "", f"luks-{UUID}"),
+        (f". UUID={UUID}\n", "", f"luks-{UUID}"),
         ("x /dev/sdq9\n", "", f"luks-{UUID}"),
     ],
 )
@@ -107,6 +109,16 @@ def test_the_whole_root_is_found_by_the_name_that_the_guest_gives(
     assert [one.device for one in os.mounts] == [f"/dev/mapper/{name}"]
     resolved = os.names.resolve(f"/dev/mapper/{name}")
     assert resolved and resolved.type == "ext4"
+
+
+def test_mkinitcpio_has_a_table_of_its_own() -> None:
+    root = system("UUID=inside / ext4\n", **{"/etc/crypttab.initramfs": f"arch UUID={UUID}\n"})
+    session = MemorySession(
+        [disk("/dev/sda", 0), partition("/dev/sda2", "crypto_LUKS", UUID)],
+        {f"/dev/mapper/luks-{UUID}": root},
+        luks={"/dev/sda2": Locked(luks2(), b"secret", "ext4")},
+    )
+    assert found(session).mounts[0].device == "/dev/mapper/arch"
 
 
 def test_luks_on_lvm_and_several_volumes() -> None:
@@ -152,7 +164,7 @@ def test_a_data_volume_that_stays_locked_is_no_obstacle() -> None:
     assert [(one.device, one.mapping, one.refused) for one in os.luks][1] == (
         "/dev/sda6",
         None,
-        ("luks_keyfile", "luks_passphrase_env"),
+        ("luks_passphrase_env", "luks_keyfile"),
     )
 
 
@@ -198,7 +210,17 @@ def test_a_key_for_one_volume_must_fit(name: str) -> None:
 
 def test_names_of_no_volume_are_told() -> None:
     keys = LuksKeys(by_volume={"/dev/sdz1": (WRONG,), UUID: (KEY,)})
-    assert unlock(lvm_on_luks(), keys, memory_mib=2048) == ("/dev/sdz1",)
+    assert unlock(lvm_on_luks(), keys, memory_mib=2048) == ('luks_keys for "/dev/sdz1"',)
+
+
+def test_a_key_for_disks_without_encryption_is_told() -> None:
+    session = MemorySession([disk("/dev/sda", 0), partition("/dev/sda1", "ext4", "u")], {})
+    keys = LuksKeys(by_volume={"x\x1b": (KEY,)}, for_all=(KEY, WRONG, WRONG))
+    assert unlock(session, keys, memory_mib=2048) == (
+        "luks_passphrase_env",
+        "luks_keyfile",
+        'luks_keys for "x\\x1b"',
+    )
 
 
 def test_the_header_says_how_much_memory_the_appliance_needs() -> None:
@@ -233,3 +255,84 @@ def test_the_boot_test_knows_what_to_type_and_how_much_memory_that_takes() -> No
     assert memory_mib(os.luks) == 1024 + 768
     assert memory_mib(()) == 0
     assert memory_mib([LuksVolume(device="/dev/sda1", header=None, error="x")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_open"),
+    [
+        (f"data UUID={OTHER_UUID} /etc/keys/data luks", True),
+        ("data /dev/sda6 /etc/keys/data", True),
+        (f"data UUID={OTHER_UUID} /etc/keys/data luks,noauto", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/data keyfile-size=4", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/data keyscript=/x", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/nothing luks", False),
+        (f"data UUID={OTHER_UUID} /etc/keys/wrong luks", False),
+        (f"../data UUID={OTHER_UUID} /etc/keys/data luks", False),
+        (f"data UUID={OTHER_UUID} /dev/urandom swap", False),
+        (f"data UUID={OTHER_UUID} none luks", True),
+        (f"d UUID={OTHER_UUID} none luks", False),
+    ],
+)
+def test_a_volume_whose_key_lies_in_the_guest_is_opened_with_it(entry: str, is_open: bool) -> None:
+    session = lvm_on_luks()
+    root = dict(session._trees["/dev/vg0/root"])
+    root |= {
+        "/etc/crypttab": f"sda5_crypt /dev/sda5 none luks\n{entry}\n",
+        "/etc/keys/data": "another",
+        "/etc/cryptsetup-keys.d/data.key": "another",
+        "/etc/keys/wrong": "no",
+        "/etc/fstab": f"{root['/etc/fstab']}/dev/mapper/data /srv ext4 nofail\n",
+        "/srv/.keep": "",
+    }
+    session._trees = {"/dev/vg0/root": root, "/dev/sda1": {}, "/dev/mapper/data": {}}
+    session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
+    session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"another", "ext4", uuid="d")
+    os = found(session)
+    assert os.luks[1].mapping == ("/dev/mapper/data" if is_open else None)
+    assert ("/srv" in [one.mountpoint for one in os.mounts]) is is_open
+    if entry.endswith("/etc/keys/wrong luks"):
+        assert '"/etc/keys/wrong" in the guest' in os.luks[1].refused
+
+
+def test_volumes_that_may_be_away_are_not_waited_for() -> None:
+    session = lvm_on_luks()
+    root = session._trees["/dev/vg0/root"]
+    fstab = "/dev/vg0/root / ext4\n/dev/mapper/var_crypt /var ext4 nofail\n"
+    session._trees = {"/dev/vg0/root": {**root, "/etc/fstab": fstab}, "/dev/sda1": {}}
+    session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
+    session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"another", "ext4")
+    assert found(session).luks[1].mapping is None
+
+
+def test_of_two_systems_the_one_that_says_so_is_the_root() -> None:
+    inside = f"/dev/mapper/luks-{UUID}"
+    root = system("/dev/mapper/cr_root / ext4\n", "cr_root /dev/sda2 none\n")
+    session = MemorySession(
+        [
+            disk("/dev/sda", 0),
+            partition("/dev/sda1", "ext4", "old"),
+            partition("/dev/sda2", "crypto_LUKS", UUID),
+        ],
+        {"/dev/sda1": system("UUID=gone / ext4\n"), inside: root},
+        luks={"/dev/sda2": Locked(luks2(), b"secret", "ext4")},
+    )
+    assert found(session).mounts[0].device == "/dev/mapper/cr_root"
+
+
+def test_a_key_that_opened_one_volume_is_tried_first_on_the_next() -> None:
+    session = lvm_on_luks()
+    session._devices = (*session._devices, partition("/dev/sda6", "crypto_LUKS", OTHER_UUID))
+    session.luks["/dev/sda6"] = Locked(luks2(OTHER_UUID), b"secret", "ext4", uuid="x")
+    unlock(session, KEYS, memory_mib=2048)
+    assert session.luks_keys("/dev/sda5") == (KEY, (WRONG,))
+    assert session.luks_keys("/dev/sda6") == (KEY, ())
+
+
+def test_a_name_that_cannot_be_given_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = lvm_on_luks()
+
+    def refuse(device: str, name: str) -> None:
+        raise GuestError("no", hint="")
+
+    monkeypatch.setattr(session, "rename_luks", refuse)
+    assert found(session).luks[0].mapping == f"/dev/mapper/luks-{UUID}"

@@ -183,15 +183,26 @@ def test_the_second_image_has_what_the_first_one_left() -> None:
 
 def test_inodes_are_counted() -> None:
     remove = RemoveFile(path="/boot/device.map", before=b"x")
-    enough = os_with(spaces(GIB, GIB, inodes=3))
+    enough = os_with(spaces(GIB, GIB, inodes=7))
     assert (
         images_to_move_away(planned(MODIFY, remove), os_with(spaces(GIB, GIB, None)), backup=True)
         == frozenset()
     )
     assert images_to_move_away(planned(MODIFY), enough, backup=True) == frozenset()
-    with pytest.raises(NoRoomInGuest, match="3 free inodes") as caught:
+    with pytest.raises(NoRoomInGuest, match="7 free inodes") as caught:
         images_to_move_away(planned(MODIFY, remove), enough, backup=True)
     assert caught.value.mountpoint == "/"
+
+
+@pytest.mark.parametrize(("inodes", "fits"), [(6, True), (5, False)])
+def test_inodes_of_a_rebuild_are_counted(inodes: int, fits: bool) -> None:
+    plan = planned(rebuild(OLD, MIB))
+    os = os_with(spaces(GIB, GIB, inodes=inodes))
+    if fits:
+        images_to_move_away(plan, os, backup=True)
+    else:
+        with pytest.raises(NoRoomInGuest, match="needs 6"):
+            images_to_move_away(plan, os, backup=True)
 
 
 @pytest.mark.parametrize(

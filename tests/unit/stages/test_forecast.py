@@ -18,6 +18,7 @@ FILES = {
     "/usr/sbin/update-initramfs": PROGRAM,
     "/usr/sbin/mkinitramfs": PROGRAM,
     "/etc/fstab": "UUID=u1 / ext4 defaults 0 1\n",
+    "/boot/grub/grub.cfg": "linux /vmlinuz root=UUID=u1 ro\n",
     f"/boot/vmlinuz-{KERNEL}": b"MZ",
     f"/boot/initrd.img-{KERNEL}": image(ALL),
     f"/lib/modules/{KERNEL}/modules.dep": "".join(f"kernel/{name}.ko:\n" for name in ALL),
@@ -48,13 +49,12 @@ def test_vmware_names() -> None:
     )
     assert set(found) == {
         "fstab-vmware-names",
-        "unresolved-device-name",
+        "disk-left-behind",
         "kernel-cmdline-vmware-names",
         "stale-device-map",
     }
     assert '"/dev/sda1", "/dev/sdb1"' in found["fstab-vmware-names"]
-    assert '"/dev/sdb1"' in found["unresolved-device-name"]
-    assert "/dev/sda1" not in found["unresolved-device-name"]
+    assert '"/dev/sdb1"' in found["disk-left-behind"]
     assert '"/boot/grub/grub.cfg"' in found["kernel-cmdline-vmware-names"]
 
 

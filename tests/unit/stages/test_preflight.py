@@ -32,6 +32,7 @@ def tree(fstab: str, **more: bytes | Link | Folder) -> Tree:
         "/etc/fstab": fstab,
         "/usr/x": b"",
         "/data": Folder(),
+        "/boot/grub/grub.cfg": "linux /vmlinuz root=UUID=1\n",
         **more,
     }
 
@@ -137,3 +138,33 @@ def test_a_32_bit_guest_on_an_arm_host(monkeypatch: pytest.MonkeyPatch) -> None:
     (told,) = preflight(guest, os)
     assert told.id == "foreign-architecture"
     assert '"i686"' in told.message and '"aarch64"' in told.message
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (b"UUID=1 / ext4\n" * 100_000, "has no usable size"),
+        (Folder(), "is a directory"),
+        (Link(target="fstab"), "is a symlink"),
+    ],
+)
+def test_an_fstab_that_is_none_is_told(node: bytes | Folder | Link, said: str) -> None:
+    (told,) = found(session(more={"/etc/fstab": node}))
+    assert (told.id, told.level) == ("fstab-unread", Level.ERROR)
+    assert said in told.message
+
+
+def test_a_guest_whose_boot_loader_is_hidden() -> None:
+    loop: dict[str, bytes | Link | Folder] = {"/boot/grub/grub.cfg": Link(target="grub.cfg")}
+    (told,) = found(session(more=loop))
+    assert told.id == "no-boot-loader-found"
+
+
+def test_a_thousand_kernels() -> None:
+    more: dict[str, bytes | Link | Folder] = {}
+    for number in range(1000):
+        more |= {f"/boot/vmlinuz-6.1.{number}": b"MZ", f"/lib/modules/6.1.{number}/modules.dep": b""}
+    guest = session(more=more)
+    os = inspection.inspect(guest)
+    assert [kernel.version for kernel in os.kernels] == [f"6.1.{n}" for n in range(999, 967, -1)]
+    assert [each.id for each in preflight(guest, os)] == ["kernels-left-out"]

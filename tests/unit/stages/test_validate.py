@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.linux_guests import guest_os
 from vmdk2kvm.errors import InputNotFound, SourceDiskError, ToolFailed
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.model.disk import OutputFormat
@@ -136,7 +137,7 @@ def test_the_witness_is_placed_by_the_interpreter_of_all_plans() -> None:
     guest = MemoryGuest({"/usr/lib/systemd/systemd": b""})
     guest.make_folder("/sbin")
     guest.make_symlink("/sbin/init", "/usr/lib/systemd/systemd")
-    assert validate.place(guest)
+    assert validate.place(guest, guest_os(guest))
     link = "/etc/systemd/system/sysinit.target.wants/vmdk2kvm-witness.service"
     assert guest.readlink(link) == "/etc/systemd/system/vmdk2kvm-witness.service"
     assert guest.read_bytes("/etc/vmdk2kvm-witness.sh").startswith(b"#!/bin/sh\n")
@@ -144,7 +145,7 @@ def test_the_witness_is_placed_by_the_interpreter_of_all_plans() -> None:
 
 def test_a_guest_without_systemd_is_left_alone() -> None:
     guest = MemoryGuest({"/sbin/init": b""})
-    assert not validate.place(guest)
+    assert not validate.place(guest, guest_os(guest))
     assert not guest.exists("/etc/vmdk2kvm-witness.sh")
 
 

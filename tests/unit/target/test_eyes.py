@@ -96,6 +96,7 @@ def test_a_question_on_the_serial_console_is_answered_there(machine: Machine, ey
     for now_s in (0.0, 0.5, 1.5):
         eyes.observe(now_s)
     assert machine.serial.recv(100) == b"Hunter2!\r"
+    assert eyes.typed() == (("passphrase", "typed once on the serial console"),)
     assert machine.pressed == []
 
 

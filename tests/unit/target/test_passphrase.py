@@ -1,5 +1,7 @@
 """Where a guest asks for a passphrase, and what is typed there."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ AGAIN_S = 100.0
         "Enter passphrase for /dev/sda2: ",
         "Enter passphrase for cryptroot:",
         "Enter passphrase: ",
+        "Caching passphrase for sda5_crypt: ",
         "Password (/dev/disk/by-uuid/1111): ",
         "Please unlock disk sda5_crypt: _",
         "Please unlock disk sda5_crypt: ?",
@@ -199,3 +202,52 @@ def test_hostile_text_costs_little_time() -> None:
     one = typist(ROOT)
     one.heard(b"enter passphrase " * 100_000)
     one.look(0.0, "unlock disk x" * 20_000)
+
+
+PICTURE = "  ??? \n ????  _"
+
+
+def test_a_picture_that_stands_is_taken_for_a_question() -> None:
+    one = typist(ROOT, DATA)
+    answers = {}
+    for now_s in range(0, 1000, 2):
+        if (answer := one.look(float(now_s), PICTURE)) is not None:
+            answers[now_s] = answer
+    assert list(answers.values()) == [keyboard(each.secret) for each in (ROOT, DATA, ROOT, DATA)]
+    times = list(answers)
+    assert 33 <= times[0] <= 40
+    assert all(later - earlier >= AGAIN_S for earlier, later in pairwise(times))
+    assert one.stuck == "", "nobody knows whether it is a question"
+
+
+@pytest.mark.parametrize("screen", ["", "   ", "?? Loading ??", "[ OK ] Started"])
+def test_other_screens_are_not(screen: str) -> None:
+    one = typist(ROOT)
+    assert [one.look(float(now_s), screen) for now_s in range(0, 500, 2)] == [None] * 250
+
+
+def test_pictures_are_no_question_where_there_is_a_voice_or_a_root() -> None:
+    one = typist(ROOT)
+    for now_s in range(0, 500, 2):
+        one.heard(b"[ OK ] Started\r\n", float(now_s))
+        assert one.look(float(now_s), PICTURE) is None
+    assert [one.look(500.0 + now_s, PICTURE, alive=True) for now_s in range(0, 500, 2)] == [None] * 250
+    assert typist().look(500.0, PICTURE) is None
+
+
+LONG = f"Please enter passphrase for disk QEMU_HARDDISK (luks-{ROOT.names[1]}): (press TAB for no echo) "
+
+
+@pytest.mark.parametrize("columns", [79, 80, 81, 100, 128])
+def test_a_question_that_goes_on_in_the_next_line(columns: int) -> None:
+    one = typist(DATA, ROOT)
+    screen = f"Starting...\n{LONG[:columns].rstrip()}\n{LONG[columns:].rstrip()}"
+    assert one.look(2.0, screen) is None
+    assert one.look(4.0, screen) == keyboard(ROOT.secret)
+    assert one.look(6.0, f"{screen}_") is None
+
+
+def test_lines_that_only_stand_below_each_other_are_no_question() -> None:
+    one = typist(ROOT)
+    screen = "Enter passphrase to go on is what it may say\nname: "
+    assert [one.look(float(now_s), screen) for now_s in range(10)] == [None] * 10

@@ -27,6 +27,9 @@ class Eyes:
     def keep_evidence(self, folder: Path) -> None:
         pass
 
+    def typed(self) -> tuple[tuple[str, str], ...]:
+        return (("passphrase", "typed once on the keyboard"),)
+
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> qemu.BootSpec:
@@ -64,6 +67,7 @@ def test_the_log_of_a_qemu_that_worked_is_not_kept(
     monkeypatch.setattr(qemu, "_watch", lambda *_: (booted, None))
     evidence = qemu.boot(spec)
     assert evidence.verdict is Verdict.BOOTED
+    assert evidence.facts == (("passphrase", "typed once on the keyboard"),)
     assert evidence.evidence == ("boot/witness.json",), "an empty console.log is no evidence"
     assert sorted(path.name for path in spec.evidence_folder.iterdir()) == ["console.log", "witness.json"]
 

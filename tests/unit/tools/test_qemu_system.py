@@ -51,6 +51,21 @@ def test_each_card_has_its_mac_and_a_network_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("bus", [BootBus.PVSCSI, BootBus.AHCI])
+def test_cards_sit_in_the_slots_that_vmware_gives_them(bus: BootBus) -> None:
+    argv = argv_of(bus=bus, macs=("00:50:56:00:00:01", "00:50:56:00:00:02"))
+    ports = [port.split(",") for port in devices(argv, "pcie-root-port") if ",id=port" in port]
+    assert [(port[1], port[3]) for port in ports] == [("id=port0", "slot=192"), ("id=port1", "slot=224")]
+    assert [card.split(",")[3] for card in devices(argv, "vmxnet3")] == ["bus=port0", "bus=port1"]
+    assert "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off" in values(argv, "-global")
+
+
+@pytest.mark.parametrize("bus", [BootBus.VIRTIO_BLK, BootBus.VIRTIO_SCSI, BootBus.SATA])
+def test_a_machine_on_kvm_has_none_of_vmwares_slots(bus: BootBus) -> None:
+    argv = argv_of(bus=bus)
+    assert devices(argv, "pcie-root-port") == [] and values(argv, "-global") == []
+
+
 def test_a_guest_that_ends_keeps_its_screen() -> None:
     assert values(argv_of(), "-action") == ["panic=pause,shutdown=pause"]
 
@@ -77,7 +92,7 @@ def test_every_disk_hangs_on_the_bus_in_order(bus: BootBus, driver: str, card: s
 
 def test_pvscsi_is_on_bus_3_as_on_vmware() -> None:
     argv = argv_of(bus=BootBus.PVSCSI)
-    ports = [port.split(",")[1] for port in devices(argv, "pcie-root-port")]
+    ports = [port.split(",")[1] for port in devices(argv, "pcie-root-port") if ",id=bus" in port]
     assert ports == ["id=bus1", "id=bus2", "id=bus3"]
     assert devices(argv, "pvscsi") == ["pvscsi,id=scsi0,bus=bus3"]
 

@@ -4,7 +4,7 @@ Key files, options and names stay as they are. An initramfs that holds the old n
 """
 
 from vmdk2kvm.fixes.fix import Fix, Planned
-from vmdk2kvm.fixes.guest_text import read_guest_text, with_text
+from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text, with_text
 from vmdk2kvm.fixes.stable_names import NoStableName, bounded, report
 from vmdk2kvm.formats import crypttab
 from vmdk2kvm.formats.crypttab import Entry
@@ -13,7 +13,7 @@ from vmdk2kvm.guest.protocol import GuestReader
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, FileSystem, GuestOs
 from vmdk2kvm.model.report import Finding, Level
 
-PATH = "/etc/crypttab"
+PATHS = ("/etc/crypttab", "/etc/crypttab.initramfs")  # the second one goes into Arch's initramfs
 _LUKS = "crypto_LUKS"
 _PLAIN_OPTIONS = frozenset({"plain", "swap", "tmp"})
 _OTHER_KINDS = {"bitlk": "BitLocker", "tcrypt": "", "tcrypt-hidden": "", "tcrypt-system": ""}
@@ -22,27 +22,30 @@ _NOT_EDITED = NoStableName(problem="other-field", why="only the second field is 
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
-    file = read_guest_text(guest, PATH)
-    if file is None:
-        return
-    if isinstance(file, Finding):
-        yield file
-        return
+    for path in PATHS:
+        file = read_guest_text(guest, path)
+        if isinstance(file, GuestText):
+            yield from _change(os, file)
+        elif file is not None:
+            yield file
+
+
+def _change(os: GuestOs, file: GuestText) -> Planned:
     devices: dict[int, str] = {}
     findings: list[Finding] = []
     for entry in crypttab.entries(file.text):
-        findings += (_finding(entry, name, _NOT_EDITED) for name in _other_names(entry))
+        findings += (_finding(file, entry, name, _NOT_EDITED) for name in _other_names(entry))
         if not is_hostile(entry.device):
             continue
         found = _stable_device(os, entry)
         if isinstance(found, NoStableName):
-            findings.append(_finding(entry, entry.device, found))
+            findings.append(_finding(file, entry, entry.device, found))
         else:
             devices[entry.line] = found
     after = crypttab.edit(file.text, devices)
     if after != file.text:
         yield with_text(file, after)
-    yield from bounded(findings, PATH)
+    yield from bounded(findings, file.path)
 
 
 CRYPTTAB_FIX = Fix(
@@ -97,8 +100,8 @@ def _name_of(os: GuestOs, device: FileSystem) -> str | NoStableName:
     )
 
 
-def _finding(entry: Entry, name: str, problem: NoStableName) -> Finding:
-    where = f'line {entry.line} of "{PATH}"'
+def _finding(file: GuestText, entry: Entry, name: str, problem: NoStableName) -> Finding:
+    where = f'line {entry.line} of "{file.path}"'
     return report(name, where, problem, prefix="crypttab", level=_level(entry))
 
 

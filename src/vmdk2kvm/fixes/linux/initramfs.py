@@ -8,7 +8,7 @@ the drivers are appended as a second archive, if that image's own init can be to
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.appendix import build
@@ -17,6 +17,7 @@ from vmdk2kvm.fixes.guest_text import GuestText, read_guest_text
 from vmdk2kvm.fixes.initramfs_settings import WANTED, Wanted, arguments, growth, settings
 from vmdk2kvm.fixes.interface_naming import lacks_link_files
 from vmdk2kvm.fixes.rebuild import REBUILDERS
+from vmdk2kvm.fixes.storage_settings import COPIED, holds_stale_settings, modules_below
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.initramfs_appendix import NoAppendix
@@ -37,15 +38,17 @@ RESUME_IN_IMAGE = "conf/conf.d/resume"
 _BAKED_FROM = (
     "/etc/fstab",
     "/etc/crypttab",
+    "/etc/crypttab.initramfs",
     "/etc/cmdline",
     "/etc/cmdline.d/*",
     "/etc/dracut.conf",
     "/etc/dracut.conf.d/*",
     "/etc/initramfs-tools/initramfs.conf",
     "/etc/initramfs-tools/conf.d/*",
-    "/etc/lvm/devices/system.devices",
     "/etc/modules-load.d/*",
 )
+_UNLOCKING = frozenset({"dm_crypt", "xts"})
+_UNLOCKING_FILES = ("cryptroot/crypttab", "etc/crypttab")
 _WORD_BORDER = re.compile(rb"[\s=,;:\"']+")
 
 _GROWTH_BYTES = 16 * MIB
@@ -60,6 +63,7 @@ class _Image:
     must_hold: frozenset[str]
     lacking: frozenset[str]
     stale_names: bool
+    must_keep: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> Wanted:
@@ -67,23 +71,24 @@ class _Image:
         present = _as_modules(self.kernel, frozenset(WANTED))
         to_add = present - self.image.modules if self.lacking else frozenset()
         names = tuple(name for name in WANTED if name in to_add)
-        return Wanted(kernel=self.kernel, path=self.image.path, names=names)
+        kept = tuple(name for name in WANTED if name in self.must_hold & BOOT_CRITICAL)
+        return Wanted(kernel=self.kernel, path=self.image.path, names=names, kept=kept)
 
 
 def plan(guest: GuestReader, os: GuestOs) -> Planned:
     images: list[_Image] = []
     for index, kernel in enumerate(k for k in os.kernels if not _is_special(k.version)):
-        found = _examine(guest, kernel, newest=index == 0)
+        found = _examine(guest, os, kernel, newest=index == 0)
         if isinstance(found, Finding):
             yield found
         elif found is not None:
-            images.append(found)
+            images.append(_with_stack(os, found))
     tool = os.initramfs_tool
     if images and tool is not None and _has_recipe(os):
         times = growth(guest, tool)  # asked of the guest as it is before the settings
         yield from settings(guest, tool, [image.wanted for image in images], os.kernels)
         for image in images:
-            yield _rebuild(guest, tool, image, times=times)
+            yield _rebuild(guest, tool, image, times=times, copy_of=_original(os, image))
         return
     for image in images:
         yield from _appended(guest, os, image)
@@ -100,7 +105,7 @@ INITRAMFS_VIRTIO_FIX = Fix(
 # judging one kernel
 
 
-def _examine(guest: GuestReader, kernel: Kernel, *, newest: bool) -> _Image | Finding | None:
+def _examine(guest: GuestReader, os: GuestOs, kernel: Kernel, *, newest: bool) -> _Image | Finding | None:
     """What to do for one kernel: rebuild, tell the operator, or nothing."""
     present = kernel.available | kernel.builtin
     if "virtio_pci" not in present or not DISK_DRIVERS & present:
@@ -112,9 +117,20 @@ def _examine(guest: GuestReader, kernel: Kernel, *, newest: bool) -> _Image | Fi
         return _lacks(kernel, "it has no initramfs", _MAKE_IMAGE, level) if critical else None
     lacking = critical - image.modules
     stale_names = _holds_stale_names(guest, image) or lacks_link_files(guest, image)
+    stale_names = stale_names or holds_stale_settings(guest, os, image)
     if not lacking and image.error is None and not stale_names:
         return None
     return _Image(kernel=kernel, image=image, must_hold=critical, lacking=lacking, stale_names=stale_names)
+
+
+def _with_stack(os: GuestOs, found: _Image) -> _Image:
+    """What the image starts arrays and opens encrypted volumes with has to be in the new one too: the
+    guest's tool looks for them in the machine it runs on."""
+    files = dict(found.image.files)
+    must_keep = tuple(path for path in _UNLOCKING_FILES if files.get(path, b"").strip())
+    below = modules_below(os) | (_UNLOCKING if must_keep or os.luks else frozenset())
+    needed = _as_modules(found.kernel, below & found.image.modules)
+    return replace(found, must_hold=found.must_hold | needed, must_keep=must_keep)
 
 
 def _has_recipe(os: GuestOs) -> bool:
@@ -155,7 +171,8 @@ def _holds_stale_names(guest: GuestReader, image: Initramfs) -> bool:
     configured = _content(guest, RESUME_FILE)
     if resume is not None and configured is not None and resume != configured:
         return True
-    baked = {word for content in files.values() for word in _hostile_words(content)}
+    settings_apart = (content for path, content in files.items() if path not in COPIED)
+    baked = {word for content in settings_apart for word in _hostile_words(content)}
     return bool(baked) and not baked <= _still_configured(guest)
 
 
@@ -179,7 +196,16 @@ def _content(guest: GuestReader, path: str) -> bytes | None:
 # what is done for one image
 
 
-def _rebuild(guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: int) -> Rebuild:
+def _original(os: GuestOs, image: _Image) -> str | None:
+    """What the image was copied from for the boot loader: the tool writes there, not to the copy's place."""
+    twins = (k.initramfs for k in os.kernels if k.version == image.kernel.version and k.initramfs)
+    first = next(twins, image.image)
+    return first.path if first.path != image.image.path else None
+
+
+def _rebuild(
+    guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: int, copy_of: str | None
+) -> Rebuild:
     return Rebuild(
         what=RebuildKind.INITRAMFS,
         tool=tool,
@@ -189,6 +215,8 @@ def _rebuild(guest: GuestReader, tool: InitramfsTool, image: _Image, *, times: i
         estimated_bytes=image.image.size_bytes * times + _GROWTH_BYTES,
         arguments=arguments(guest, tool, image.wanted),
         stale_names=image.stale_names,
+        must_keep=image.must_keep,
+        copy_of=copy_of,
     )
 
 
@@ -208,7 +236,8 @@ def _appended(guest: GuestReader, os: GuestOs, image: _Image) -> Planned:
             reason = f"{why}; nor can they be appended to it: {visible(str(error))}"
             yield _lacks(image.kernel, reason, remedy)
     if image.stale_names:
-        yield _holds_names(image.image)
+        hides = holds_stale_settings(guest, os, image.image)
+        yield _holds_names(image.image, Level.ERROR if hides else Level.WARNING)
 
 
 # what the operator is told
@@ -231,10 +260,10 @@ def _why(image: Initramfs, lacking: frozenset[str]) -> str:
     return f'"{visible(image.path)}" lacks {", ".join(sorted(lacking))}'
 
 
-def _holds_names(image: Initramfs) -> Finding:
+def _holds_names(image: Initramfs, level: Level) -> Finding:
     return Finding(
         id="initramfs-stale-names",
-        level=Level.WARNING,
+        level=level,
         message=f'"{visible(image.path)}" holds device names of VMware\'s, '
         "and no tool to rebuild it is known.",
         remedy="rebuild it in the guest; until then its boot may wait for a device that is not there.",

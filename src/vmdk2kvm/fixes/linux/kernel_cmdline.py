@@ -15,18 +15,11 @@ from vmdk2kvm.errors import GuestError
 from vmdk2kvm.fixes.fix import Fix, Planned
 from vmdk2kvm.fixes.guest_text import GuestText, read_linked_text, unparsed, with_text
 from vmdk2kvm.fixes.stable_names import NoStableName, bounded, find_stable_name, is_swap, report
-from vmdk2kvm.formats import (
-    boot_files,
-    crypt_arguments,
-    grub_defaults,
-    grubenv,
-    kernel_cmdline,
-    unified_kernel,
-)
+from vmdk2kvm.fixes.unified_kernels import unified_kernels
+from vmdk2kvm.formats import boot_files, crypt_arguments, grub_defaults, grubenv
 from vmdk2kvm.formats.boot_files import GENERATOR_PATHS, Language, language_of
 from vmdk2kvm.formats.device_names import is_hostile, is_plain, link_path, stable_names, starts_hostile
 from vmdk2kvm.formats.escapes import visible
-from vmdk2kvm.formats.fat_names import any_case
 from vmdk2kvm.formats.grub_defaults import Setting
 from vmdk2kvm.formats.kernel_cmdline import Parameter
 from vmdk2kvm.formats.spans import Span, splice
@@ -37,13 +30,12 @@ from vmdk2kvm.model.units import MIB
 
 _LIMIT_BYTES = 4 * MIB  # a menu of snapshots grows large
 _NEVER_ROOT = frozenset({"swap", "swsuspend", "LVM2_member", "crypto_LUKS", "linux_raid_member", "iso9660"})
+_END_A_BOOT = frozenset({"root=", "cryptdevice=", "cryptopts=", "cryptroot=", "crypt_root="})
 _SPLIT = NoStableName(problem="split-by-quotes", why="quotes stand inside the name")
 _NOT_EDITED = NoStableName(problem="other-argument", why="it is not replaced there")
 _FOREIGN = NoStableName(problem="other-loader", why="its boot loader has to be run again to take up a change")
-_SEALED = NoStableName(problem="sealed", why="the arguments are sealed in the image")
 _WORD_ENDS = re.compile(r"""[\s"'=]+""")
 _CONSOLES = re.compile(r"tty[0-9]*|ttyS0|ttyAMA0|null")  # what a machine on KVM has anyway
-_UNIFIED_KERNELS = any_case("/EFI/Linux/*.efi")
 
 
 class _Edits:
@@ -74,14 +66,14 @@ class _Edits:
 
     def report(self, argument: str, name: str, problem: NoStableName) -> None:
         where = f'{argument} in "{self.file.path}"'
-        level = Level.ERROR if argument == "root=" else Level.WARNING
+        level = Level.ERROR if argument in _END_A_BOOT else Level.WARNING
         self.findings[report(name, where, problem, prefix="kernel-cmdline", level=level)] = None
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
     for file, language in _files(guest, os):
         yield from _change(os, file, language)
-    yield from _unified_kernels(guest, os)
+    yield from unified_kernels(guest, os)
 
 
 KERNEL_CMDLINE_FIX = Fix(
@@ -168,7 +160,7 @@ def _edit_parameters(edits: _Edits, parameters: tuple[Parameter, ...], *, has_in
         if each.name in fits and is_hostile(name):
             new = edits.stable_name(name, fits=fits[each.name], usable=usable)
             edits.replace(each.span, new, argument=f"{each.name}=", name=name)
-        elif each.name not in fits and starts_hostile(name):
+        elif each.name not in fits and _names_disk(name):
             edits.report(f"{each.name}=", name, _NOT_EDITED)
         elif each.name == "console" and not _CONSOLES.fullmatch(name.partition(",")[0]):
             edits.findings[_console(edits.file.path, name)] = None
@@ -190,6 +182,11 @@ def _edit_encryption(edits: _Edits, parameter: Parameter) -> bool:
     place = Span(start, start + len(named.name)) if is_verbatim else None
     edits.replace(place, new, argument=argument, name=named.name)
     return True
+
+
+def _names_disk(value: str) -> bool:
+    """As the only thing, the first of several, or one in a list ("md=0,/dev/sda1,/dev/sdb1")."""
+    return starts_hostile(value) or any(map(is_hostile, value.split(",")))
 
 
 def _is_luks(filesystem: FileSystem) -> bool:
@@ -236,28 +233,4 @@ def _console(path: str, name: str) -> Finding:
         level=Level.INFO,
         message=visible(f'console={name} in "{path}" names a console that a machine on KVM need not have.'),
         remedy="give the domain that device, or write console=ttyS0 or console=tty0 in the guest.",
-    )
-
-
-def _unified_kernels(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
-    """Findings only: who changes such an image breaks its signature."""
-    folders = {"/boot": None} | {each.mountpoint: None for each in os.mounts if each.type == "vfat"}
-    images = {guest.realpath(path): path for each in folders for path in guest.glob(each + _UNIFIED_KERNELS)}
-    yield from bounded((_unified_kernel(guest, path) for path in images.values()), "/EFI/Linux")
-
-
-def _unified_kernel(guest: GuestReader, path: str) -> Finding:
-    try:
-        with guest.open(path) as stream:
-            text = unified_kernel.embedded_arguments(stream)
-    except (FileNotFoundError, GuestError):
-        text = None
-    given = kernel_cmdline.parameters(text or "")
-    for name in (each.value for each in given if each.value and starts_hostile(each.value)):
-        return report(name, f'"{path}"', _SEALED, prefix="unified-kernel", level=Level.ERROR)
-    return Finding(
-        id="unified-kernel-image",
-        level=Level.WARNING,
-        message=visible(f'"{path}" holds kernel, initramfs and arguments in one file, which stays as it is.'),
-        remedy="build it anew in the guest with virtio in its initramfs, before the move, if it lacks that.",
     )

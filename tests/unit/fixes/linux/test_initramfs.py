@@ -4,12 +4,25 @@ from dataclasses import replace
 import pytest
 
 from tests.initramfs_images import image
-from tests.linux_guests import ALL_MODULES, CRITICAL, VERSION, VMWARE_ONLY, debian, guest_os, image_path
-from vmdk2kvm.fixes.engine import plan
+from tests.linux_guests import (
+    ALL_MODULES,
+    CRITICAL,
+    CRYPTROOT_HOOK,
+    MODULES_DEP,
+    VERSION,
+    VMWARE_ONLY,
+    debian,
+    guest_os,
+    image_path,
+    inspected_again,
+)
+from vmdk2kvm.errors import RebuildUnproven
+from vmdk2kvm.fixes.engine import apply, plan
 from vmdk2kvm.fixes.linux.initramfs import INITRAMFS_VIRTIO_FIX
 from vmdk2kvm.guest.memory import MemoryGuest
 from vmdk2kvm.model.changes import Change, Rebuild, RebuildKind, WriteFile
 from vmdk2kvm.model.guest_os import GuestOs, InitramfsTool
+from vmdk2kvm.model.luks import LuksVolume
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import Level
 
@@ -93,6 +106,12 @@ def test_only_modules_of_the_kernel_count() -> None:
     (rebuild,) = rebuilds(guest, guest_os(guest, available=ALL_MODULES - builtin, builtin=builtin))
     assert rebuild.must_hold == {"virtio_scsi", "sd_mod", "scsi_mod"}
     assert rebuilds(guest, guest_os(guest, available=frozenset(), builtin=ALL_MODULES)) == []
+
+
+def test_what_a_driver_softly_depends_on_is_required_too() -> None:
+    soft = "# x\nsoftdep virtio-blk pre: nvme no-such-module post: ahci\n"
+    guest = debian({f"/lib/modules/{VERSION}/modules.softdep": soft})
+    assert rebuilds(guest)[0].must_hold == CRITICAL | {"nvme"}
 
 
 def test_without_modules_dep_the_drivers_themselves_are_required() -> None:
@@ -244,3 +263,55 @@ def test_hostile_settings_are_findings_not_crashes() -> None:
     found = planned(guest)
     assert [each.id for each in found.findings] == ["file-left-unread"]
     assert [item.change.kind for item in found.changes] == ["rebuild"]
+
+
+# encrypted volumes
+
+BAKED = {"cryptroot/crypttab": b"sda5_crypt /dev/sda5 none luks\n"}
+STABLE = "sda5_crypt UUID=1 none luks\n"
+ENCRYPTED = (*VMWARE_ONLY, "dm_crypt")
+WITH_CRYPT = frozenset({*ALL_MODULES, "dm_crypt"})
+
+
+def encrypted(crypttab: str = STABLE, held: tuple[str, ...] = ENCRYPTED, **files: str) -> MemoryGuest:
+    dependencies = f"{MODULES_DEP}kernel/drivers/md/dm-crypt.ko:\n"
+    return debian(
+        {
+            image_path(): image(held, BAKED),
+            "/etc/crypttab": crypttab,
+            f"/lib/modules/{VERSION}/modules.dep": dependencies,
+            **files,
+        }
+    )
+
+
+def test_an_image_that_holds_an_old_crypttab_is_rebuilt() -> None:
+    guest = encrypted(held=(*EVERYTHING, "dm_crypt"))
+    (rebuild,) = rebuilds(guest, guest_os(guest, available=WITH_CRYPT))
+    assert rebuild.stale_names
+    assert rebuild.must_keep == ("cryptroot/crypttab",)
+    assert rebuild.must_hold == CRITICAL | {"dm_crypt"}
+    guest = encrypted("sda5_crypt /dev/sda5 none luks\n", held=(*EVERYTHING, "dm_crypt"))
+    assert rebuilds(guest, guest_os(guest, available=WITH_CRYPT)) == []
+
+
+def test_what_opens_volumes_is_needed_in_a_guest_that_has_some() -> None:
+    guest = debian({image_path(): image(ENCRYPTED)})
+    os = guest_os(guest, available=WITH_CRYPT)
+    assert [each.must_hold for each in rebuilds(guest, os)] == [CRITICAL]
+    os = replace(os, luks=(LuksVolume(device="/dev/sda5", header=None),))
+    assert [each.must_hold for each in rebuilds(guest, os)] == [CRITICAL | {"dm_crypt"}]
+
+
+@pytest.mark.parametrize("hook", [True, False])
+def test_a_new_image_that_opens_no_volume_is_not_believed(hook: bool) -> None:
+    guest = encrypted(**({CRYPTROOT_HOOK: ""} if hook else {}))
+    os = guest_os(guest, available=WITH_CRYPT)
+    before = guest.read_bytes(image_path())
+    if hook:
+        apply(planned(guest, os), guest, backup=False)
+        assert planned(guest, inspected_again(guest, os)).changes == ()
+        return
+    with pytest.raises(RebuildUnproven, match="cryptroot/crypttab"):
+        apply(planned(guest, os), guest, backup=False)
+    assert guest.read_bytes(image_path()) == before
