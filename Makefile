@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; each installs what is missing first.
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo lint check guests test zoo bench clean
+.PHONY: help install dev demo lint check guests test zoo bench mutants clean
 
 python := .venv/bin/python
 
@@ -11,6 +11,7 @@ help:
 	@echo "make test             all tests, real guests booted (up to an hour)"
 	@echo "make zoo [ROWS=GLOB]  every guest on every bus, resumable; verdicts in zoo.json"
 	@echo "make bench            ratios against virt-v2v and qemu-img, measured side by side"
+	@echo "make mutants [ONLY=GLOB]  errors put into formats/ and fixes/, and what no test notices (hours)"
 	@echo "make clean            remove what was built in this folder"
 
 install:
@@ -43,6 +44,9 @@ zoo: guests
 
 bench: dev
 	$(python) -m scripts.bench
+
+mutants: dev
+	$(python) -m scripts.mutants $(if $(ONLY),'$(ONLY)')
 
 clean:
 	rm -rf build dist out zoo.json bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

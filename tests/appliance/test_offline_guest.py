@@ -14,6 +14,7 @@ from vmdk2kvm.guest.memory import File, Folder, Link, Node
 from vmdk2kvm.guest.offline_guest import OfflineGuest
 from vmdk2kvm.model.guest_os import BootLoaderKind, Firmware, Mount
 from vmdk2kvm.stages import inspect
+from vmdk2kvm.stages.forecast import forecast
 from vmdk2kvm.tools.accelerator import Accelerator, probe
 
 pytestmark = [pytest.mark.appliance, pytest.mark.timeout(600)]
@@ -73,8 +74,7 @@ def test_mbr_ext4_with_a_journal_to_replay(disks: Shelf) -> None:
         assert copied.text.strip() == "1"
         session._mounted.clear()
 
-        found = inspect.run(session)
-        os = found.os
+        os = inspect.run(session).os
         assert os.mounts == (Mount(device="/dev/sda1", mountpoint="/", type="ext4"),)
         assert session.read_bytes("/etc/late") == b"late\n"
         assert (os.arch, os.firmware, os.fstab) == (
@@ -86,7 +86,7 @@ def test_mbr_ext4_with_a_journal_to_replay(disks: Shelf) -> None:
         assert root and root.label == "the root" and root.uuid and root.partuuid
         kernel = os.kernels[0]
         assert kernel.initramfs and kernel.initramfs.modules == {"vmw_pvscsi", "sd_mod"}
-        assert {each.id for each in found.findings} >= {
+        assert {each.id for each in forecast(session, os)} >= {
             "fstab-vmware-names",
             "kernel-cmdline-vmware-names",
             "stale-device-map",
@@ -113,8 +113,7 @@ def test_uefi_with_boot_esp_lvm_and_xfs(disks: Shelf) -> None:
         fill(session, {**boot(), "/boot/grub/grub.cfg": "", "/boot/efi": Folder()})
         session.mount("/dev/sda1", "/boot/efi")
         fill(session, {"/boot/efi/EFI/debian/grubx64.efi": b"MZ", "/boot/efi/EFI/debian/grub.cfg": ""})
-        found = inspect.run(session)
-        os = found.os
+        os = inspect.run(session).os
         assert [(each.device, each.mountpoint, each.type) for each in os.mounts] == [
             ("/dev/sys-vg/root", "/", "xfs"),
             ("/dev/sda2", "/boot", "ext4"),
@@ -123,7 +122,7 @@ def test_uefi_with_boot_esp_lvm_and_xfs(disks: Shelf) -> None:
         ]
         assert (os.firmware, os.lvm, os.boot_loaders[0].kind) == (Firmware.UEFI, True, BootLoaderKind.GRUB2)
         assert os.boot_loaders[0].files == ("/boot/grub/grub.cfg", "/boot/efi/EFI/debian/grub.cfg")
-        assert "uefi-without-fallback-loader" in {each.id for each in found.findings}
+        assert "uefi-without-fallback-loader" in {each.id for each in forecast(session, os)}
         rooms = {each.mountpoint: each for each in os.space}
         assert rooms["/boot/efi"].free_inodes is None and rooms["/boot"].free_inodes
         assert 0 < rooms["/boot/efi"].free_bytes < 64 << 20

@@ -1,7 +1,8 @@
 """Rows of runs killed with -9: twenty seeded moments and one between fsync and rename.
 
 The guest's repair is without a rebuild, and only the rows that kill a boot test make one, so that a row
-takes a minute; two more rows kill a whole repair, its rebuild included.
+takes a minute; two more rows kill a whole repair, its rebuild included. Last come runs that are
+cancelled with Ctrl-C while the guest's own tool rebuilds its initramfs.
 """
 
 import functools
@@ -24,6 +25,7 @@ BOOTED = (*QUICK, "--qemu-test", "--boot-bus", "pvscsi")
 WHOLE = ("--checksum",)
 SEED = 20261124
 COUNT = 20
+IN_REBUILD = Moment(stage="fix", fraction=0.5)  # the rebuild is most of that stage
 _ATTEMPTS = 8
 _lock = threading.Lock()
 
@@ -57,6 +59,7 @@ class KillRow:
     def _faults(self, folder: Path) -> Iterator[str]:
         reference = reference_of(self.flags)
         output, scratch = folder / "out", folder / "tmp"
+        before = runs.forgotten(scratch)
         command = runs.argv(build(GUESTS[self.guest]), output, *self.flags)
         if self.moment is None:
             runs.kill_at_rename(command, output / self.guest / f"{self.guest}-disk0.qcow2", scratch)
@@ -66,7 +69,42 @@ class KillRow:
         outcome = runs.outcome(runs.run_whole(command, scratch), output)
         runs.wait_until_alone(folder)
         yield from _differences(reference.outcome, outcome)
-        yield from (f"left behind: {path}" for path in runs.left_behind(scratch))
+        yield from (f"left behind: {path}" for path in runs.left_behind(scratch, before))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRow:
+    """Ctrl-C in the middle of a rebuild: nothing is left but what the next run goes on from."""
+
+    by_terminal: bool
+    guest: str = GUEST
+    claim: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"cancelled/{'terminal' if self.by_terminal else 'command'}"
+
+    def run(self, folder: Path) -> RowOutcome:
+        started = time.monotonic()
+        faults = tuple(self._faults(folder))
+        return RowOutcome(seconds=time.monotonic() - started, faults=faults)
+
+    def _faults(self, folder: Path) -> Iterator[str]:
+        reference = reference_of(WHOLE)
+        output, scratch = folder / "out", folder / "tmp"
+        command = runs.argv(build(GUESTS[self.guest]), output, *WHOLE)
+        before = runs.forgotten(scratch)
+        ended = runs.interrupt_at(
+            command, IN_REBUILD, reference.seconds, scratch, by_terminal=self.by_terminal
+        )
+        if ended != runs.Ended(stage="fix", status=130):
+            yield f"cancelled in {ended.stage} with status {ended.status}"
+        runs.wait_until_alone(folder)
+        left = runs.left_behind(scratch, before)
+        left += map(str, (output / self.guest / ".vmdk2kvm/tmp").glob("*"))
+        yield from (f"left behind: {path}" for path in left)
+        outcome = runs.outcome(runs.run_whole(command, scratch), output)
+        yield from _differences(reference.outcome, outcome)
 
 
 def _killed_within(command: list[str], moment: Moment, seconds: dict[str, float], folder: Path) -> bool:
@@ -116,4 +154,6 @@ ROWS = (
     KillRow(number=COUNT + 1, moment=None),
     KillRow(number=COUNT + 2, moment=Moment(stage="fix", fraction=0.3), flags=WHOLE),
     KillRow(number=COUNT + 3, moment=Moment(stage="fix", fraction=0.8), flags=WHOLE),
+    CancelRow(by_terminal=True),
+    CancelRow(by_terminal=False),
 )

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,12 @@ STAGES = ("fetch", "flatten", "inspect", "fix", "convert", "validate")
 class Moment:
     stage: str
     fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    stage: str
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +77,47 @@ def run_whole(command: list[str], scratch: Path) -> dict:
 
 def kill_at(command: list[str], moment: Moment, seconds: dict[str, float], scratch: Path) -> str:
     """Start, wait until the stage has run for its fraction, kill -9; the stage it was in by then."""
+    with _started(command, scratch) as process:
+        return _signal_at(process, moment, seconds, lambda: os.kill(process.pid, signal.SIGKILL))
+
+
+def interrupt_at(
+    command: list[str], moment: Moment, seconds: dict[str, float], scratch: Path, *, by_terminal: bool
+) -> Ended:
+    """The same with Ctrl-C. A terminal sends it to the children, too; `kill -INT` to the command alone."""
+    send = os.killpg if by_terminal else os.kill
+    # a zoo in the background ignores the signal, and its children inherit that
+    hearing = ["env", "--default-signal=INT", *command]
+    with _started(hearing, scratch, process_group=0) as process:
+        stage = _signal_at(process, moment, seconds, lambda: send(process.pid, signal.SIGINT))
+    return Ended(stage=stage, status=process.returncode)
+
+
+def _started(command: list[str], scratch: Path, process_group: int | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(scratch),
+        process_group=process_group,
+    )
+
+
+def _signal_at(
+    process: subprocess.Popen[str], moment: Moment, seconds: dict[str, float], send: Callable[[], None]
+) -> str:
+    """Returns when the process has closed its stderr."""
     stage = ""
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(scratch)
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            stage = started_stage(line) or stage
-            if stage == moment.stage:
-                time.sleep(moment.fraction * seconds[stage])
-                break
-        os.kill(process.pid, signal.SIGKILL)
-        for line in process.stderr:
-            stage = started_stage(line) or stage
+    assert process.stderr is not None
+    for line in process.stderr:
+        stage = started_stage(line) or stage
+        if stage == moment.stage:
+            time.sleep(moment.fraction * seconds[stage])
+            break
+    send()
+    for line in process.stderr:
+        stage = started_stage(line) or stage
     return stage
 
 
@@ -97,18 +131,18 @@ def started_stage(line: str) -> str | None:
 
 def kill_at_rename(command: list[str], final: Path, scratch: Path) -> None:
     """The disk is whole and synced as .part; the process dies on entering the rename to its name."""
-    calls = "rename,renameat,renameat2"
+    calls, part = "rename,renameat,renameat2", final.with_name(final.name + ".part")
     subprocess.run(
         [
-            *("strace", "-f", "-qq", "-o", "/dev/null", "-P", str(final), "-e", f"trace={calls}"),
-            *("-e", f"inject={calls}:error=EIO:signal=SIGKILL:when=1", *command),
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-P", str(part), "-e", f"trace={calls}"),
+            *("-e", f"inject={calls}:error=EIO:signal=SIGKILL", *command),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment(scratch),
     )
     assert not final.exists(), "the rename happened before the kill"
-    assert final.with_name(final.name + ".part").exists(), "the kill came before the copy was whole"
+    assert part.exists(), "the kill came before the copy was whole"
 
 
 def wait_until_alone(folder: Path, timeout_s: float = 10.0) -> None:
@@ -129,12 +163,23 @@ def processes_on(folder: Path) -> Iterator[str]:
             yield line
 
 
-def left_behind(scratch: Path) -> list[str]:
-    """Temporary files nobody uses any more: in the run's TMPDIR, and libguestfs' sockets in /tmp."""
+def left_behind(scratch: Path, before: frozenset[str] = frozenset(), patience_s: float = 30.0) -> list[str]:
+    """Temporary files nobody uses any more, which were not there `before`.
+
+    Another row may have been killed just now: what its next run sweeps away within `patience_s` is its own.
+    """
+    deadline = time.monotonic() + patience_s
+    while (left := forgotten(scratch) - before) and time.monotonic() < deadline:
+        time.sleep(1)
+    return sorted(left)
+
+
+def forgotten(scratch: Path) -> frozenset[str]:
+    """What no process names: all in the run's TMPDIR, and libguestfs' sockets in /tmp."""
     running = list(processes_on(Path("/tmp/libguestfs")))
     sockets = [str(path) for path in Path("/tmp").glob("libguestfs*")]
-    forgotten = [path for path in sockets if not any(path in line for line in running)]
-    return [str(path) for path in scratch.rglob("*")] + forgotten
+    dead = (path for path in sockets if not any(path in line for line in running))
+    return frozenset((*map(str, scratch.rglob("*")), *dead))
 
 
 def outcome(report: dict, output: Path) -> Outcome:

@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.e2e import kill_rows, rows, undo_rows
-from tests.e2e.kill_rows import KillRow
+from tests.e2e.kill_rows import CancelRow, KillRow
 from tests.e2e.rows import Outcome
 from tests.e2e.undo_rows import UndoRow
 from tests.guests.linux_catalog import MACHINES
 from tests.guests.linux_disk import entry_name
 
-Row = rows.Row | KillRow | UndoRow
+Row = rows.Row | KillRow | CancelRow | UndoRow
 
 ALL_ROWS: tuple[Row, ...] = (*rows.ROWS, *kill_rows.ROWS, *undo_rows.ROWS)
 ROOT = Path(__file__).parents[2]

@@ -108,6 +108,7 @@ def test_a_circle_of_links_is_an_error(guest: GuestWriter) -> None:
             attempt("/loop-a")
     assert guest.readlink("/loop-a") == "loop-b"
     assert not guest.exists("/loop-a")
+    assert guest.list_tree("/loop-a") == ()
 
 
 def test_stat_does_not_follow(guest: GuestWriter) -> None:

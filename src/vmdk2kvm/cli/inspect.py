@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from vmdk2kvm.cli import render
-from vmdk2kvm.cli.render import finding_lines, one_line
+from vmdk2kvm.cli.render import finding_lines
 from vmdk2kvm.config.settings import Settings
+from vmdk2kvm.formats.escapes import one_line
 from vmdk2kvm.model.guest_os import FileSystem, GuestOs, Kernel
 from vmdk2kvm.model.report import Finding
 from vmdk2kvm.model.units import format_bytes

@@ -9,7 +9,8 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElap
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from vmdk2kvm.cli.render import Pace, describe, one_line, told
+from vmdk2kvm.cli.render import Pace, describe, told
+from vmdk2kvm.formats.escapes import one_line
 from vmdk2kvm.model.progress import Event, Progress, StageEnded, StageStarted
 from vmdk2kvm.model.report import StageName
 

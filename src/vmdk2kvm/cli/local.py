@@ -3,7 +3,8 @@
 from vmdk2kvm.cli import plan, render
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.errors import ValidationFailed
-from vmdk2kvm.model.report import Report, RunStatus, Verdict
+from vmdk2kvm.formats.escapes import one_line
+from vmdk2kvm.model.report import Report, RunStatus, StageStatus, Verdict
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
 
@@ -42,17 +43,19 @@ def _failure(settings: Settings, report: Report) -> ValidationFailed:
 
 
 def summary(settings: Settings, report: Report) -> list[str]:
-    seconds = sum(stage.seconds for stage in report.stages)
-    head = f"{render.one_line(report.vm)}: {report.status.value} in {format_seconds(seconds)}"
+    head = f"{one_line(report.vm)}: {report.status.value} in {format_seconds(report.seconds)}"
     disks = [
-        f"{render.one_line(str(disk.path))} ({disk.format.value}, {format_bytes(disk.virtual_size_bytes)})"
+        f"{one_line(str(disk.path))} ({disk.format.value}, {format_bytes(disk.virtual_size_bytes)})"
         for disk in report.disks
     ]
     rows = [("disk", text) for text in disks]
+    reused = [stage.name.value for stage in report.stages if stage.status is StageStatus.REUSED]
+    if reused:
+        rows.append(("reused", f"{', '.join(reused)}: done by an earlier run, with the same inputs"))
     if report.guest is not None:
-        rows.append(("guest", f"{render.one_line(report.guest.name)}, {len(report.changes)} changes"))
+        rows.append(("guest", f"{one_line(report.guest.name)}, {len(report.changes)} changes"))
     rows.append(("boot", boot_line(report)))
-    rows.append(("report", render.one_line(str(settings.output_dir / report.vm / "report.md"))))
+    rows.append(("report", one_line(str(settings.output_dir / report.vm / "report.md"))))
     return [head, *(f"  {name:<7} {text}" for name, text in rows)]
 
 
@@ -61,7 +64,7 @@ def boot_line(report: Report) -> str:
     if boot is None:
         return "not tested (--qemu-test proves it)"
     if boot.verdict is Verdict.NOT_RUN:
-        return f"not tested: {render.one_line(boot.reason or 'no reason is recorded')}"
+        return f"not tested: {one_line(boot.reason or 'no reason is recorded')}"
     how = f"on {boot.bus} by {boot.firmware.upper()} after {format_seconds(boot.seconds)}"
-    reason = f": {render.one_line(boot.reason)}" if boot.reason else ""
+    reason = f": {one_line(boot.reason)}" if boot.reason else ""
     return f"{boot.verdict.value} {how}{reason}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vmdk2kvm.cli import render
 from vmdk2kvm.config.settings import Settings
-from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.escapes import one_line, visible
 from vmdk2kvm.model.changes import PlannedChange, WriteFile
 from vmdk2kvm.model.plan import Plan
 from vmdk2kvm.model.report import Report
@@ -33,7 +33,7 @@ def plan_text(plan: Plan, file: Path | None) -> str:
     from vmdk2kvm.formats import plan_text
 
     changes = plan_text.render(plan.changes) or "nothing to change\n"
-    where = f"; the plan is in {render.one_line(str(file))}" if file is not None else ""
+    where = f"; the plan is in {one_line(str(file))}" if file is not None else ""
     return f"{changes}\n{len(plan.changes)} changes{where}\n"
 
 

@@ -16,19 +16,14 @@ from typing import Any, TextIO
 from vmdk2kvm.config.settings import Settings
 from vmdk2kvm.errors import Vmdk2KvmError
 from vmdk2kvm.formats import json_text
-from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.escapes import one_line, visible
 from vmdk2kvm.model.progress import Event, Found, Note, Progress, StageEnded, StageStarted
-from vmdk2kvm.model.report import Finding, Level
+from vmdk2kvm.model.report import Finding, Level, StageStatus
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
 Listener = Callable[[Event], None]
 _PLAIN_INTERVAL_S = 5.0
 _JSON_INTERVAL_S = 0.5
-
-
-def one_line(text: str) -> str:
-    """Text of unknown origin, safe to show and on one line."""
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def open_listener(settings: Settings) -> AbstractContextManager[Listener]:
@@ -112,7 +107,8 @@ def told(event: StageStarted | StageEnded | Found | Note) -> list[str]:
         case StageStarted():
             return [f"{event.stage.value} …"]
         case StageEnded():
-            return [f"{event.stage.value} {event.status.value}, {format_seconds(event.seconds)}"]
+            when = " in an earlier run" if event.status is StageStatus.REUSED else ""
+            return [f"{event.stage.value} {event.status.value}, {format_seconds(event.seconds)}{when}"]
         case Found():
             return finding_lines(event.finding) if event.finding.level is not Level.INFO else []
         case Note():

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmdk2kvm.cli import render
-from vmdk2kvm.cli.render import finding_lines, one_line
+from vmdk2kvm.cli.render import finding_lines
 from vmdk2kvm.config.settings import Settings
+from vmdk2kvm.formats.escapes import one_line
 
 if TYPE_CHECKING:
     from vmdk2kvm.fixes.undo import Undone

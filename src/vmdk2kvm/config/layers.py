@@ -20,6 +20,7 @@ from vmdk2kvm.errors import ConfigError, UsageError
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.model.choices import FlattenMode
 from vmdk2kvm.model.disk import OutputFormat
+from vmdk2kvm.model.report import StageName
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -299,7 +300,13 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "flatten", '"flatten: materialize" needs the stage "flatten".', 'add "flatten" to stages.'
     if settings.qemu_test and "validate" not in stages:
         yield "qemu_test", '"qemu_test" needs the stage "validate".', 'add "validate" to stages.'
-    yield from _missing_stages(stages, tests_boot=settings.qemu_test)
+    if "validate" in stages and not settings.qemu_test and set(settings.stages) != set(StageName):
+        yield (
+            "stages",
+            'the stage "validate" boots nothing without "qemu_test".',
+            'add "qemu_test", or leave "validate" out; `vmdk2kvm validate IMAGE` tests finished images.',
+        )
+    yield from _missing_stages(stages)
 
 
 def _twice(what: str, values: Sequence[str]) -> Iterator[tuple[str, str, str]]:
@@ -321,9 +328,9 @@ def _misnamed(settings: Settings) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def _missing_stages(stages: Sequence[str], *, tests_boot: bool) -> Iterator[tuple[str, str, str]]:
+def _missing_stages(stages: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     for later, earlier in _NEEDS:
-        if later in stages and earlier not in stages and (later != "validate" or tests_boot):
+        if later in stages and earlier not in stages:
             yield "stages", f'the stage "{later}" needs the stage "{earlier}".', f'add "{earlier}" to stages.'
 
 

@@ -205,8 +205,8 @@ class Settings(BaseModel):
     )
     boot_bus: Annotated[BootBus | None, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
         None,
-        description="the disk controller of the boot test; without it virtio-blk, or sata for a guest that has"
-        " no virtio",
+        description="the disk controller of the boot test; without it virtio-blk, or sata for a guest without"
+        " virtio",
     )
     uefi: Annotated[StrictBool, Flag(group=Group.BOOT_TEST, commands=_TEST_BOOT)] = Field(
         False, description="boot by UEFI, whatever the disk looks like"
@@ -219,7 +219,9 @@ class Settings(BaseModel):
     )
 
     stages: Annotated[Stages, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
-        tuple(StageName), min_length=1, description="the stages to run; repeat it for each"
+        tuple(StageName),
+        min_length=1,
+        description="the stages to run; repeat it for each; validate needs qemu_test",
     )
     dry_run: Annotated[StrictBool, Flag(group=Group.RUN, commands=_MIGRATE)] = Field(
         False, description="show the exact changes and make none; the same as the command plan"

@@ -81,6 +81,6 @@ def _unread(path: str, why: str) -> Finding:
     return Finding(
         id="file-left-unread",
         level=Level.ERROR,
-        message=f'"{visible(path)}" in the guest was left as it is: {why}.',
+        message=f'"{visible(path)}" in the guest was left as it is: {why.rstrip(".")}.',
         remedy="look at the file in the guest; device names of VMware's in it have to be replaced by hand.",
     )

@@ -182,6 +182,8 @@ class PendingGuest:
 
     def list_tree(self, path: str) -> tuple[str, ...]:
         self._known_pattern(path.rstrip("/") + "/*")
+        if not self.exists(path):
+            return ()
         real = self._real(path).rstrip("/") + "/"
         asked = path.rstrip("/") + "/"
         found = {file for file in self._base.list_tree(path) if self._place(file) not in self._removed}

@@ -13,6 +13,11 @@ def visible(text: str) -> str:
     return _CONTROLS.sub(_escape, text)
 
 
+def one_line(text: str) -> str:
+    """`text` made visible, on one line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not utf-8 (surrogateescape)

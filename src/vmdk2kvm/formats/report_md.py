@@ -7,11 +7,11 @@ every character that means something escaped.
 import re
 from collections.abc import Iterator
 
-from vmdk2kvm.formats.escapes import visible
+from vmdk2kvm.formats.escapes import one_line
 from vmdk2kvm.formats.plan_text import describe, title
 from vmdk2kvm.model.changes import RemoveFile, WriteFile
 from vmdk2kvm.model.guest_os import GuestOs
-from vmdk2kvm.model.report import BootEvidence, Report, Verdict
+from vmdk2kvm.model.report import BootEvidence, Report, StageStatus, Verdict
 from vmdk2kvm.model.units import format_bytes, format_seconds
 
 # What acts anywhere, what makes a bare address a link, and what acts at the start of a line.
@@ -26,12 +26,12 @@ def render(report: Report) -> str:
 
 def escape(text: str) -> str:
     """`text` on one line, with nothing in it that Markdown or HTML would act on."""
-    return _ACTIVE.sub(r"\\\g<0>", _one_line(text).lstrip())
+    return _ACTIVE.sub(r"\\\g<0>", one_line(text).lstrip())
 
 
 def code(text: str) -> str:
     """A code span; "|" is left out of it, because it would end a table's cell."""
-    line = _one_line(text).replace("|", "\\x7c")
+    line = one_line(text).replace("|", "\\x7c")
     ticks = _fence(line, 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
@@ -44,23 +44,25 @@ def fenced(text: str, language: str = "") -> Iterator[str]:
     yield fence
 
 
-def _one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
 def _fence(text: str, least: int) -> str:
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     return "`" * max(least, longest + 1)
 
 
 def _head(report: Report) -> Iterator[str]:
-    seconds = sum(stage.seconds for stage in report.stages)
     yield f"# {escape(report.vm)}: {report.status.value}"
     yield ""
-    boot = report.boot
-    proof = "not tested" if boot is None or boot.verdict is Verdict.NOT_RUN else boot.verdict.value
-    yield f"Took {format_seconds(seconds)}. {len(report.changes)} changes in the guest. Boot: {proof}."
+    yield f"Took {format_seconds(report.seconds)}. {len(report.changes)} changes in the guest."
     yield ""
+    yield f"Boot: {_proof(report.boot)}."
+    yield ""
+
+
+def _proof(boot: BootEvidence | None) -> str:
+    if boot is not None and boot.verdict is not Verdict.NOT_RUN:
+        return str(boot.verdict.value)
+    reason = boot and boot.reason
+    return f"not tested: {escape(reason)}" if reason else "not tested"
 
 
 def _findings(report: Report) -> Iterator[str]:
@@ -134,4 +136,5 @@ def _changes(report: Report) -> Iterator[str]:
 def _stages(report: Report) -> Iterator[str]:
     yield from ("## Stages", "", "| stage | status | time |", "|---|---|---|")
     for stage in report.stages:
-        yield f"| {stage.name.value} | {stage.status.value} | {format_seconds(stage.seconds)} |"
+        when = ", in an earlier run" if stage.status is StageStatus.REUSED else ""
+        yield f"| {stage.name.value} | {stage.status.value} | {format_seconds(stage.seconds)}{when} |"

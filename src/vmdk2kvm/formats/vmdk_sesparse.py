@@ -5,14 +5,14 @@ grains of 4 KiB and tables of 4096 entries only, and cannot replay a journal.
 """
 
 import struct
-import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from vmdk2kvm.errors import DescriptorError, ExtentError
+from vmdk2kvm.formats.vmdk_tables import Read, allocated, entries
 from vmdk2kvm.model.units import SECTOR_BYTES
 
 HEADER_BYTES = SECTOR_BYTES
@@ -26,14 +26,11 @@ _GRAIN_SECTORS = 8
 _TABLE_SECTORS = 64
 _TABLE_ENTRIES = 4096
 _ENTRY_BYTES = 8
-_DIRECTORY_PIECE_BYTES = 64 * 1024
 
 _ALLOCATED = 3  # the top four bits of an entry: 0 absent, 1 unmapped, 2 zero, 3 allocated
 _LOW_48 = (1 << 48) - 1
 
 _COPY_AGAIN = "copy the file from VMware again."
-
-Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,7 @@ def check_grains(read: Read, header: SeSparseHeader, *, file_bytes: int, path: P
     for count, index in enumerate(_table_indexes(read, header, file_bytes, path), 1):
         if count * table_bytes > file_bytes:
             _refuse(path, "has more grain tables than fit into it")
-        table = _entries(read(header.tables_offset * SECTOR_BYTES + index * table_bytes, table_bytes))
+        table = entries(read(header.tables_offset * SECTOR_BYTES + index * table_bytes, table_bytes), "Q")
         if len(table) != _TABLE_ENTRIES:
             _cut_off(path, "grain table")
         if _end_of_grains(header, table) * SECTOR_BYTES > file_bytes:
@@ -110,11 +107,10 @@ def _table_indexes(read: Read, header: SeSparseHeader, file_bytes: int, path: Pa
     end = start + header.directory_sectors * SECTOR_BYTES
     if end > file_bytes:
         _cut_off(path, "grain directory")
-    for offset in range(start, end, _DIRECTORY_PIECE_BYTES):
-        for entry in filter(None, _entries(read(offset, min(_DIRECTORY_PIECE_BYTES, end - offset)))):
-            if entry >> 32 != 0x10000000:
-                _refuse(path, "has a damaged grain directory")
-            yield entry & 0xFFFFFFFF
+    for entry in allocated(read, start, end, "Q"):
+        if entry >> 32 != 0x10000000:
+            _refuse(path, "has a damaged grain directory")
+        yield entry & 0xFFFFFFFF
 
 
 def _end_of_grains(header: SeSparseHeader, table: "array[int]") -> int:
@@ -127,14 +123,6 @@ def _end_of_grains(header: SeSparseHeader, table: "array[int]") -> int:
         default=-1,
     )
     return 0 if last < 0 else header.grains_offset + (last + 1) * _GRAIN_SECTORS
-
-
-def _entries(data: bytes) -> "array[int]":
-    table = array("Q")
-    table.frombytes(data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES])
-    if sys.byteorder == "big":
-        table.byteswap()
-    return table
 
 
 def _cut_off(path: Path, what: str) -> NoReturn:

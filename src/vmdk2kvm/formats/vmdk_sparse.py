@@ -7,14 +7,14 @@ whatever the embedded descriptor names; so both are looked for here, before QEMU
 """
 
 import struct
-import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from vmdk2kvm.errors import DescriptorError, ExtentError
+from vmdk2kvm.formats.vmdk_tables import Read, allocated, entries
 from vmdk2kvm.model.units import SECTOR_BYTES, format_bytes
 
 HOSTED_MAGIC = b"KDMV"
@@ -36,11 +36,8 @@ _ENTRY_BYTES = 4
 _ESX_TABLE_ENTRIES = 4096
 _MAX_DIRECTORY_ENTRIES = 32 * 1024 * 1024  # QEMU's bound
 _MAX_GRAIN_SECTORS = 65536
-_DIRECTORY_PIECE_BYTES = 64 * 1024
 
 _COPY_AGAIN = "copy the file from VMware again."
-
-Read = Callable[[int, int], bytes]  # (offset, length) in bytes; short at the end of the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +173,7 @@ def check_grains(read: Read, header: SparseHeader, *, file_bytes: int, path: Pat
     for count, offset in enumerate(_table_offsets(read, header, file_bytes, path), 1):
         if count * table_bytes > file_bytes:  # a directory that names one table again and again
             _refuse(path, "has more grain tables than fit into it")
-        table = _entries(read(offset * SECTOR_BYTES, table_bytes))
+        table = entries(read(offset * SECTOR_BYTES, table_bytes), "I")
         if len(table) != header.table_entries:
             _cut_off(path, "grain table", offset, file_bytes)
         _check_table(read, header, table, file_bytes, path)
@@ -187,9 +184,7 @@ def _table_offsets(read: Read, header: SparseHeader, file_bytes: int, path: Path
     end = start + header.directory_entries * _ENTRY_BYTES
     if header.directory_offset == 0 or end > file_bytes:
         _cut_off(path, "grain directory", header.directory_offset, file_bytes)
-    for offset in range(start, end, _DIRECTORY_PIECE_BYTES):
-        piece = _entries(read(offset, min(_DIRECTORY_PIECE_BYTES, end - offset)))
-        yield from filter(None, piece)
+    yield from allocated(read, start, end, "I")
 
 
 def _check_table(read: Read, header: SparseHeader, table: "array[int]", file_bytes: int, path: Path) -> None:
@@ -218,14 +213,6 @@ def _compressed_bytes(read: Read, header: SparseHeader, offset: int, path: Path)
     if not 0 < size <= 2 * header.grain_sectors * SECTOR_BYTES:
         _refuse(path, f"has a compressed grain of {size} bytes at sector {offset}", hint=_COPY_AGAIN)
     return _GRAIN_MARKER.size + int(size)
-
-
-def _entries(data: bytes) -> "array[int]":
-    table = array("I")
-    table.frombytes(data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES])
-    if sys.byteorder == "big":
-        table.byteswap()
-    return table
 
 
 def _cut_off(path: Path, what: str, sector: int, file_bytes: int) -> NoReturn:

@@ -31,6 +31,7 @@ _ENDED = (  # what libguestfs says once its QEMU is gone
     "unexpected end of file when reading from daemon",
     "no subprocess",
 )
+_DAMAGED = ("Structure needs cleaning", "Input/output error", "Read-only file system", "Bad message")
 _NOT_THERE = ("No such file or directory", "Not a directory")
 
 
@@ -159,7 +160,10 @@ class Appliance:
                 needed_bytes=0,
             )
         reason = visible(text.partition("\n")[0].rpartition(": ")[2])
+        damaged = text.endswith(_DAMAGED)
         return GuestError(
             f'"{visible(path)}" in the guest cannot be used: {reason}.',
-            hint="look at it in the guest; the log holds the whole message.",
+            hint="check its file system on the source machine, shut it down cleanly, then run again."
+            if damaged
+            else "look at it in the guest; the log holds the whole message.",
         )

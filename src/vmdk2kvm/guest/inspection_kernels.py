@@ -13,7 +13,7 @@ from vmdk2kvm.formats.boot_entry import Entry
 from vmdk2kvm.formats.fat_names import any_case
 from vmdk2kvm.formats.kernel_modules import module_of_path, parse_builtin, parse_dependencies
 from vmdk2kvm.formats.machine_code import SETUP_BYTES, bzimage_release
-from vmdk2kvm.guest.protocol import FileType, GuestReader
+from vmdk2kvm.guest.protocol import FileType, GuestReader, optional_text
 from vmdk2kvm.model.guest_os import Initramfs, InitramfsTool, Kernel
 
 _IMAGES = (
@@ -84,7 +84,7 @@ def _copies(guest: GuestReader, modules: set[str], partitions: tuple[str, ...]) 
     named: set[str] = set()
     for folder in dict.fromkeys(("/boot", *partitions)):
         for path in guest.glob(f"{folder}{_ENTRIES}"):
-            copy = _of_entry(guest, modules, folder, boot_entry.parse(_text(guest, path) or ""))
+            copy = _of_entry(guest, modules, folder, boot_entry.parse(optional_text(guest, path) or ""))
             if copy is not None:
                 named.add(copy.image)
                 yield copy
@@ -160,13 +160,13 @@ def _written_release(guest: GuestReader, image: str) -> str | None:
 
 def _kernel(guest: GuestReader, found: _Bootable, known: Known) -> Kernel:
     folder = f"/lib/modules/{found.version}"
-    dependencies = _text(guest, f"{folder}/modules.dep")
+    dependencies = optional_text(guest, f"{folder}/modules.dep")
     return Kernel(
         version=found.version,
         image=found.image,
         initramfs=_initramfs(guest, found, known),
         available=_available(guest, folder) if dependencies is None else frozenset(_modules(dependencies)),
-        builtin=parse_builtin(_text(guest, f"{folder}/modules.builtin") or ""),
+        builtin=parse_builtin(optional_text(guest, f"{folder}/modules.builtin") or ""),
     )
 
 
@@ -213,10 +213,3 @@ def _is_program(guest: GuestReader, path: str) -> bool:
     except (FileNotFoundError, GuestError):
         return False
     return stat.type is FileType.REGULAR and stat.mode & 0o111 != 0
-
-
-def _text(guest: GuestReader, path: str) -> str | None:
-    try:
-        return guest.read_text(path)
-    except (FileNotFoundError, GuestError):
-        return None

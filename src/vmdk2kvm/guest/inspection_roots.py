@@ -86,17 +86,18 @@ def _roots_on(session: GuestSession, device: BlockDevice, *, names: bool) -> lis
         return [found] if _looks_like_root(session, "") else []
     session.mount(device.device, "/", options=_TOP_LEVEL, read_only=True)
     subvolumes = session.subvolumes()
+    folders = {"": ""} | {path: f"/{path}" for path in subvolumes.paths[:_MAX_SUBVOLUMES]}
     return [
         Root(
             device=device.device,
             subvolume=path,
             is_default=path == subvolumes.default,
-            fstab=_fstab(session, f"/{path}" if path else ""),
-            crypt_names=read_names(session, f"/{path}" if path else "") if names else (),
-            arrays=read_arrays(session, f"/{path}" if path else ""),
+            fstab=_fstab(session, folder),
+            crypt_names=read_names(session, folder) if names else (),
+            arrays=read_arrays(session, folder),
         )
-        for path in ("", *subvolumes.paths[:_MAX_SUBVOLUMES])
-        if _looks_like_root(session, f"/{path}" if path else "")
+        for path, folder in folders.items()
+        if _looks_like_root(session, folder)
     ]
 
 

@@ -138,6 +138,8 @@ class MemoryGuest:
         return tuple(sorted(found))
 
     def list_tree(self, path: str) -> tuple[str, ...]:
+        if not self.exists(path):
+            return ()
         real = self._real(path)
         below = real.rstrip("/") + "/"
         asked = path.rstrip("/") + "/"

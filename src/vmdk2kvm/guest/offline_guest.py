@@ -36,6 +36,7 @@ APPEND_BYTES = 2 * MIB  # a message to the appliance holds 4 MiB at most
 SELINUX_LABEL = "security.selinux"  # xattr(7)
 MOUNT_TIMEOUT_S = 120.0  # a long journal is replayed meanwhile
 _TRIMMABLE = frozenset({"ext3", "ext4", "xfs", "btrfs", "vfat", "f2fs"})
+_MAY_PANIC = frozenset({"ext2", "ext3", "ext4"})
 _TYPES = {
     stat.S_IFREG: FileType.REGULAR,
     stat.S_IFDIR: FileType.DIRECTORY,
@@ -87,6 +88,8 @@ class OfflineGuest:
         given = ["ro" if read_only else "rw", *options]
         if content in _TRIMMABLE and not read_only:
             given.append("discard")  # deleted blocks leave the overlay
+        if content in _MAY_PANIC:
+            given.append("errors=remount-ro")  # the guest's own choice may be to stop the kernel: ours
         place = mountpoint if mountpoint == "/" else self.realpath(mountpoint)
         script = appliance_scripts.mount(self._inner_names.get(device, device), place, given)
         result = self._appliance.shell(script, timeout_s=MOUNT_TIMEOUT_S)

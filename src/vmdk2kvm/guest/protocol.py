@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO, Protocol
 
+from vmdk2kvm.errors import GuestError
 from vmdk2kvm.model.guest_os import RaidArray
 from vmdk2kvm.model.luks import LuksKey
 
@@ -68,6 +69,14 @@ class GuestReader(Protocol):
 
     def list_tree(self, path: str) -> tuple[str, ...]:
         """Sorted paths of all regular files below a folder; () when it is not there."""
+
+
+def optional_text(guest: GuestReader, path: str) -> str | None:
+    """The text of a file that need not be there, nor be one; None where it cannot be read."""
+    try:
+        return guest.read_text(path)
+    except (FileNotFoundError, GuestError):
+        return None
 
 
 class GuestWriter(GuestReader, Protocol):

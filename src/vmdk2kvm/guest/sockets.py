@@ -1,11 +1,12 @@
 """libguestfs' socket folders that outlive a killed run.
 
-For root libguestfs makes /tmp/libguestfsXXXXXX, whatever TMPDIR says (guestfs(3), "guestfs_get_sockdir"),
-and removes it when the handle is closed; a process killed with -9 closes nothing. Only what is surely
-dead and can be ours is removed: made since the killed run began, nothing but sockets in it, none of
-them bound by any process here, and named on no command line.
+libguestfs makes libguestfsXXXXXX in XDG_RUNTIME_DIR, for root and where that is not set in /tmp, whatever
+TMPDIR says (guestfs(3), "guestfs_get_sockdir"), and removes it when the handle is closed; a process
+killed with -9 closes nothing. Only what is surely dead and can be ours is removed: made since the killed
+run began, nothing but sockets in it, none of them bound by any process here, and named on no command line.
 """
 
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -18,9 +19,14 @@ def sweep_dead_sockets(since_s: float | None) -> None:
     """Remove what a run that began at `since_s` left; None: nothing was left."""
     if since_s is None:
         return
-    for folder in PLACE.glob("libguestfs*"):
+    for folder in _place().glob("libguestfs*"):
         if _can_be_ours(folder, since_s) and not _is_used(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place() -> Path:
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(own) if own and os.geteuid() != 0 else PLACE
 
 
 def _can_be_ours(folder: Path, since_s: float) -> bool:

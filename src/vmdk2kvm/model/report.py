@@ -42,6 +42,8 @@ class StageStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
+    """`seconds` are those of the earlier run where the status is REUSED."""
+
     name: StageName
     status: StageStatus
     seconds: float
@@ -92,3 +94,8 @@ class Report:
     changes: tuple[PlannedChange, ...] = ()
     boot: BootEvidence | None = None
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """What this run itself took."""
+        return sum(stage.seconds for stage in self.stages if stage.status is not StageStatus.REUSED)

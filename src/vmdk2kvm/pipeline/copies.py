@@ -8,15 +8,7 @@ from vmdk2kvm.model.disk import Overlay, TargetDisk
 from vmdk2kvm.model.report import StageName
 from vmdk2kvm.pipeline.context import Context
 from vmdk2kvm.pipeline.outputs import Outputs
-from vmdk2kvm.pipeline.records import (
-    Record,
-    drop_record,
-    fingerprint,
-    mark,
-    read_record,
-    still_there,
-    write_record,
-)
+from vmdk2kvm.pipeline.records import Record, drop_record, fingerprint, mark, read_result, write_record
 from vmdk2kvm.stages import convert
 
 
@@ -40,14 +32,7 @@ class Copied:
 
 
 def recorded(run: Context, wanted: str) -> Copied | None:
-    record = read_record(run.folder.records, StageName.CONVERT, wanted)
-    if record is None or not still_there(record.files):
-        return None
-    try:
-        copied: Copied = plain.read(Copied, record.result)
-        return copied
-    except (ValueError, KeyError, TypeError):
-        return None
+    return read_result(run.folder.records, StageName.CONVERT, wanted, Copied)
 
 
 def reuse(run: Context, copied: Copied) -> tuple[TargetDisk, ...]:

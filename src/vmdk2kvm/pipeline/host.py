@@ -108,14 +108,20 @@ def install_command(checks: Iterable[HostCheck]) -> str | None:
 
 def _program(name: str, purpose: str) -> HostCheck:
     path = find(name)
-    if path is None:
-        return HostCheck(name=name, state=State.MISSING, message=f"not installed; it {purpose}", package=name)
-    return HostCheck(name=name, state=State.OK, message=str(path))
+    return _ok(name, str(path)) if path else _installable(name, State.MISSING, f"not installed; it {purpose}")
+
+
+def _ok(name: str, message: str) -> HostCheck:
+    return HostCheck(name=name, state=State.OK, message=message)
+
+
+def _installable(name: str, state: State, message: str) -> HostCheck:
+    return HostCheck(name=name, state=state, message=message, package=name)
 
 
 def _binding(find_spec: Callable[[str], object | None] = importlib.util.find_spec) -> HostCheck:
     if find_spec("guestfs") is not None:
-        return HostCheck(name="guestfs", state=State.OK, message="libguestfs' Python binding")
+        return _ok("guestfs", "libguestfs' Python binding")
     if any(any(Path("/").glob(pattern.lstrip("/"))) for pattern in _SYSTEM_BINDINGS):
         return HostCheck(
             name="guestfs",
@@ -123,12 +129,7 @@ def _binding(find_spec: Callable[[str], object | None] = importlib.util.find_spe
             message="installed for the system's Python, but this environment does not see it",
             remedy="make the environment with `/usr/bin/python3 -m venv --system-site-packages`",
         )
-    return HostCheck(
-        name="guestfs",
-        state=State.MISSING,
-        message="libguestfs' Python binding is not there",
-        package="guestfs",
-    )
+    return _installable("guestfs", State.MISSING, "libguestfs' Python binding is not there")
 
 
 def _kernel(root: Path = Path("/")) -> HostCheck:
@@ -138,7 +139,7 @@ def _kernel(root: Path = Path("/")) -> HostCheck:
     images = [Path(named)] if named else [path for pattern in patterns for path in sorted(root.glob(pattern))]
     readable = next((path for path in images if os.access(path, os.R_OK)), None)
     if readable is not None:
-        return HostCheck(name="kernel", state=State.OK, message=str(readable))
+        return _ok("kernel", str(readable))
     if images:
         return HostCheck(
             name="kernel",
@@ -146,16 +147,14 @@ def _kernel(root: Path = Path("/")) -> HostCheck:
             message=f"{images[0]} cannot be read by this user; the appliance boots it",
             remedy="sudo chmod 0644 /boot/vmlinuz-*",
         )
-    return HostCheck(
-        name="kernel", state=State.MISSING, message="no kernel for the appliance to boot", package="kernel"
-    )
+    return _installable("kernel", State.MISSING, "no kernel for the appliance to boot")
 
 
 def _room(folder: Path = _APPLIANCE_FOLDER, needed_bytes: int = _ROOM_BYTES) -> HostCheck:
     free_bytes = shutil.disk_usage(folder).free
     message = f"{format_bytes(free_bytes)} free in {folder}"
     if free_bytes >= needed_bytes:
-        return HostCheck(name="room", state=State.OK, message=message)
+        return _ok("room", message)
     return HostCheck(
         name="room",
         state=State.LACKING,
@@ -168,28 +167,25 @@ def _ovmf() -> HostCheck:
     try:
         code, _ = qemu_system.find_ovmf()
     except ToolMissing:
-        return HostCheck(
-            name="ovmf",
-            state=State.LACKING,
-            message="not installed; without it no UEFI guest can be test-booted",
-            package="ovmf",
-        )
-    return HostCheck(name="ovmf", state=State.OK, message=str(code))
+        return _installable("ovmf", State.LACKING, "not installed; no UEFI guest can be test-booted")
+    return _ok("ovmf", str(code))
 
 
 def _kvm() -> HostCheck:
-    device = accelerator.DEVICE
     if find("qemu-system-x86_64") is not None and accelerator.probe() is accelerator.Accelerator.KVM:
-        return HostCheck(name="kvm", state=State.OK, message="a virtual CPU starts")
-    slow = "everything is emulated in software, about ten times slower"
-    if not device.exists():
-        remedy = "turn on virtualization in the firmware, or nesting in the hypervisor above"
-        return HostCheck(name="kvm", state=State.LACKING, message=f"no {device}; {slow}", remedy=remedy)
-    if not os.access(device, os.R_OK | os.W_OK):
-        remedy = 'sudo usermod -aG kvm "$USER", then log in again'
-        return HostCheck(
-            name="kvm", state=State.LACKING, message=f"no right to use {device}; {slow}", remedy=remedy
-        )
-    message = f"{device} is there, but no virtual CPU starts; {slow}"
-    remedy = "look into the kernel's log (`dmesg`) of this host and of the hypervisor above"
+        return _ok("kvm", "a virtual CPU starts")
+    problem, remedy = _without_kvm(accelerator.DEVICE)
+    message = f"{problem}; everything is emulated in software, about ten times slower"
     return HostCheck(name="kvm", state=State.LACKING, message=message, remedy=remedy)
+
+
+def _without_kvm(device: Path) -> tuple[str, str]:
+    """The problem and its remedy."""
+    if not device.exists():
+        return f"no {device}", "turn on virtualization in the firmware, or nesting in the hypervisor above"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"no right to use {device}", 'sudo usermod -aG kvm "$USER", then log in again'
+    return (
+        f"{device} is there, but no virtual CPU starts",
+        "look into the kernel's log (`dmesg`) of this host and of the hypervisor above",
+    )

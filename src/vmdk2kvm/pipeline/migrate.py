@@ -33,6 +33,7 @@ from vmdk2kvm.pipeline.repair import Repaired
 from vmdk2kvm.pipeline.timeline import Listener, Timeline
 from vmdk2kvm.pipeline.vm_folder import open_folder, vm_name
 from vmdk2kvm.stages import fetch, flatten
+from vmdk2kvm.stages import inspect as inspect_stage
 from vmdk2kvm.stages import validate as validate_stage
 from vmdk2kvm.stages.inspect import Inspected
 from vmdk2kvm.stages.validate import Validated
@@ -103,7 +104,7 @@ def inspect(settings: Settings, listener: Listener) -> Inspected:
     with leaving_no_folder(settings), opened(settings, listener, keep_state=False) as run:
         overlays = _overlays_to_look_into(run)
         with run.timeline.stage(StageName.INSPECT), assemble.opened(run, overlays) as session:
-            return assemble.look_into(run, session)
+            return inspect_stage.with_forecast(session, assemble.look_into(run, session))
 
 
 def validate(settings: Settings, listener: Listener) -> Report:

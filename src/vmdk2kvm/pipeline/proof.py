@@ -19,7 +19,7 @@ from vmdk2kvm.model.guest_os import Firmware, GuestOs
 from vmdk2kvm.model.report import BootBus, Finding, Level, StageName
 from vmdk2kvm.pipeline import assemble
 from vmdk2kvm.pipeline.context import Context
-from vmdk2kvm.pipeline.records import Record, fingerprint, mark, read_record, still_there, write_record
+from vmdk2kvm.pipeline.records import Record, fingerprint, mark, read_result, write_record
 from vmdk2kvm.stages import validate
 from vmdk2kvm.stages.hardware import choose_bus, emulated_hardware
 from vmdk2kvm.stages.validate import Placed, Validated
@@ -42,14 +42,9 @@ def proof_fingerprint(run: Context, copied: str, disks: Sequence[TargetDisk]) ->
 
 
 def recorded(run: Context, wanted: str) -> Validated | None:
-    record = read_record(run.folder.records, StageName.VALIDATE, wanted)
-    if record is None or not still_there(record.files):
-        return None
-    try:
-        validated: Validated = plain.read(Validated, record.result)
-    except (ValueError, KeyError, TypeError):
-        return None
-    run.timeline.reused(StageName.VALIDATE, validated.boot.seconds)
+    validated = read_result(run.folder.records, StageName.VALIDATE, wanted, Validated)
+    if validated is not None:
+        run.timeline.reused(StageName.VALIDATE, validated.boot.seconds)
     return validated
 
 

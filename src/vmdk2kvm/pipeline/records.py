@@ -9,12 +9,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from vmdk2kvm.formats import plain
 from vmdk2kvm.model.report import StageName
 from vmdk2kvm.tools import whole_file
 
 _SCHEMA = 1
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,18 @@ def read_record(folder: Path, stage: StageName, wanted: str) -> Record | None:
         )
         return Record(stage=stage, fingerprint=wanted, result=stored["result"], files=files)
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_result(folder: Path, stage: StageName, wanted: str, kind: type[_Result]) -> _Result | None:
+    """The record's result as a `kind`, None where it does not fit or a file it left has been touched."""
+    record = read_record(folder, stage, wanted)
+    if record is None or not still_there(record.files):
+        return None
+    try:
+        result: _Result = plain.read(kind, record.result)
+        return result
+    except (ValueError, KeyError, TypeError):
         return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmdk2kvm import __version__
-from vmdk2kvm.errors import ConfigError, NoRoomInGuest
+from vmdk2kvm.errors import ConfigError
 from vmdk2kvm.fixes import journal
 from vmdk2kvm.fixes.catalog import FIXES
 from vmdk2kvm.fixes.engine import plan as plan_fixes
@@ -125,13 +125,14 @@ def _in_one_appliance(run: Context, overlays: tuple[Overlay, ...]) -> Repaired:
     with ExitStack() as opened:
         with run.timeline.stage(StageName.INSPECT):
             session = opened.enter_context(_opened(run, overlays))
-            inspected = assemble.look_into(run, session)
+            found = assemble.look_into(run, session)
         if not run.wants(StageName.FIX):
-            return Repaired(overlays=overlays, os=inspected.os, plan=_NO_CHANGES, findings=inspected.findings)
+            findings = inspect.with_forecast(session, found).findings
+            return Repaired(overlays=overlays, os=found.os, plan=_NO_CHANGES, findings=findings)
         with run.timeline.stage(StageName.FIX):
-            plan, findings = _fix(run, session, inspected.os)
+            plan, findings = _fix(run, session, found.os)
             opened.close()
-    return Repaired(overlays=overlays, os=inspected.os, plan=plan, findings=findings)
+    return Repaired(overlays=overlays, os=found.os, plan=plan, findings=(*found.findings, *findings))
 
 
 def _fix(run: Context, session: GuestSession, found: GuestOs) -> tuple[Plan, tuple[Finding, ...]]:
@@ -183,22 +184,18 @@ def _opened(run: Context, overlays: tuple[Overlay, ...]) -> AbstractContextManag
 
 
 def only_plan(run: Context, views: tuple[DiskView, ...]) -> Repaired:
-    """The plan, with nothing applied; the overlays are thrown away."""
+    """The plan, with nothing applied; the overlays are thrown away.
+
+    Raises NoRoomInGuest where the repair would.
+    """
     overlays = fresh_overlays(views, run.folder.tmp)
     with run.timeline.stage(StageName.INSPECT), _opened(run, overlays) as session:
-        inspected = assemble.look_into(run, session)
-        plan = plan_fixes(run.fixes, session, inspected.os)
-        left_out = tuple(_left_out(run, session, inspected.os))
-    no_room = _no_room(plan, inspected.os, backup=not run.settings.no_backup)
-    return Repaired(overlays=(), os=inspected.os, plan=plan, findings=(*plan.findings, *left_out, *no_room))
-
-
-def _no_room(plan: Plan, os: GuestOs, *, backup: bool) -> Iterator[Finding]:
-    """What would stop the plan before its first write."""
-    try:
-        images_to_move_away(plan, os, backup=backup)
-    except NoRoomInGuest as error:
-        yield Finding(id="no-room-in-guest", level=Level.ERROR, message=error.message, remedy=error.hint)
+        found = assemble.look_into(run, session)
+        plan = plan_fixes(run.fixes, session, found.os)
+        images_to_move_away(plan, found.os, backup=not run.settings.no_backup)
+        left_out = tuple(_left_out(run, session, found.os))
+    findings = (*found.findings, *plan.findings, *left_out)
+    return Repaired(overlays=(), os=found.os, plan=plan, findings=findings)
 
 
 def _left_out(run: Context, session: GuestSession, os: GuestOs) -> Iterator[Finding]:

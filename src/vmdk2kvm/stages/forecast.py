@@ -7,24 +7,25 @@ import re
 from collections.abc import Iterable, Iterator
 
 from vmdk2kvm.errors import GuestError
+from vmdk2kvm.fixes.linux.device_map import DEVICE_MAPS
 from vmdk2kvm.fixes.linux.initramfs import BOOT_CRITICAL
 from vmdk2kvm.formats import boot_files, fstab
 from vmdk2kvm.formats.boot_files import GENERATOR_PATHS
 from vmdk2kvm.formats.device_names import is_hostile
 from vmdk2kvm.formats.escapes import visible
 from vmdk2kvm.formats.fat_names import any_case
-from vmdk2kvm.guest.protocol import GuestReader
+from vmdk2kvm.guest.protocol import GuestReader, optional_text
 from vmdk2kvm.model.guest_os import Firmware, GuestOs, Kernel, OsFamily
 from vmdk2kvm.model.report import Finding, Level
 from vmdk2kvm.stages.encryption import encrypted_volumes
 from vmdk2kvm.stages.hardware import emulated_hardware
 from vmdk2kvm.stages.leftovers import leftovers
 from vmdk2kvm.stages.network import interface_names
+from vmdk2kvm.stages.proven import not_booted
 from vmdk2kvm.stages.storage import is_left_behind, storage
 
 _NAMING_ARGUMENTS = frozenset({"root", "resume"})
 _OPTICAL = re.compile(r"/dev/(?:sr|scd|cdrom|fd)\w*")
-_DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
 _SUFFIXES = {"x86_64": "x64", "i686": "ia32", "aarch64": "aa64", "riscv64": "riscv64"}
 _MOST_NAMES = 8
 
@@ -50,6 +51,7 @@ def forecast(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     if os.firmware is Firmware.UEFI:
         yield from _fallback_loader(guest, os)
     yield from leftovers(guest, os)
+    yield from not_booted(os)
 
 
 def _distribution(os: GuestOs) -> Iterator[Finding]:
@@ -87,7 +89,7 @@ def _kernel_command_lines(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
     paths = [path for loader in os.boot_loaders for path in loader.files]
     paths += [path for pattern in GENERATOR_PATHS for path in guest.glob(pattern)]
     for path in dict.fromkeys(paths):
-        names = list(dict.fromkeys(_hostile_arguments(path, _text(guest, path))))
+        names = list(dict.fromkeys(_hostile_arguments(path, optional_text(guest, path) or "")))
         if names:
             yield Finding(
                 id="kernel-cmdline-vmware-names",
@@ -109,8 +111,8 @@ def _hostile_arguments(path: str, text: str) -> Iterator[str]:
 
 
 def _device_maps(guest: GuestReader) -> Iterator[Finding]:
-    for path in _DEVICE_MAPS:
-        if any(is_hostile(word) for word in _text(guest, path).split()):
+    for path in DEVICE_MAPS:
+        if any(is_hostile(word) for word in (optional_text(guest, path) or "").split()):
             yield Finding(
                 id="stale-device-map",
                 level=Level.INFO,
@@ -164,13 +166,6 @@ def _fallback_loader(guest: GuestReader, os: GuestOs) -> Iterator[Finding]:
             "and the boot entry stays behind in VMware's NVRAM.",
             remedy="FIX puts the distribution's loader there (uefi-fallback-loader).",
         )
-
-
-def _text(guest: GuestReader, path: str) -> str:
-    try:
-        return guest.read_text(path)
-    except (FileNotFoundError, GuestError):
-        return ""
 
 
 def _listed(names: Iterable[str]) -> str:

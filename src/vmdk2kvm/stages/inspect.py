@@ -1,6 +1,6 @@
 """INSPECT: what is in the guest, and what of it would break on KVM."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmdk2kvm.guest import inspection
 from vmdk2kvm.guest.protocol import GuestSession
@@ -20,7 +20,11 @@ class Inspected:
 def run(session: GuestSession, nics: tuple[Nic, ...] = ()) -> Inspected:
     """Mount the guest and describe it. Raises NoOperatingSystem, GuestRefused, GuestError."""
     os = inspection.inspect(session, nics)
-    return Inspected(os=os, findings=(*preflight(session, os), *forecast(session, os)))
+    return Inspected(os=os, findings=tuple(preflight(session, os)))
+
+
+def with_forecast(session: GuestSession, found: Inspected) -> Inspected:
+    return replace(found, findings=(*found.findings, *forecast(session, found.os)))
 
 
 def run_again(session: GuestSession, before: GuestOs) -> GuestOs:

@@ -95,6 +95,17 @@ def test_local_runs_the_migration(pipeline: Pipeline, tmp_path: Path, capsys: Ca
     assert "booted on virtio-blk by BIOS after 12.0s" in out.out
 
 
+def test_a_rerun_tells_its_own_time_and_what_an_earlier_run_did(pipeline: Pipeline, capsys: Capture) -> None:
+    reused = (StageName.FIX, StageName.CONVERT)
+    stages = [StageResult(name=StageName.FETCH, status=StageStatus.OK, seconds=2.0)]
+    stages += [StageResult(name=name, status=StageStatus.REUSED, seconds=75.0) for name in reused]
+    pipeline.outcome = replace(PASSED, stages=tuple(stages))
+    assert main(["local", "--vmdk", "a.vmdk"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == r"web\x1b[2J: ok in 2.0s"
+    assert "  reused  fix, convert: done by an earlier run, with the same inputs" in lines
+
+
 def test_a_report_that_failed_ends_in_7(pipeline: Pipeline, capsys: Capture) -> None:
     pipeline.outcome = FAILED
     assert main(["validate", "web.qcow2"]) == 7

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from vmdk2kvm.cli.live import open_bars
-from vmdk2kvm.cli.render import JsonLines, Pace, PlainLines, describe, one_line
+from vmdk2kvm.cli.render import JsonLines, Pace, PlainLines, describe
 from vmdk2kvm.model.progress import Event, Found, Note, Progress, StageEnded, StageStarted
 from vmdk2kvm.model.report import Finding, Level, StageName, StageStatus
 
@@ -41,6 +41,12 @@ def test_plain_lines_are_few_and_tell_rate_and_time_left() -> None:
         "convert web-disk0: 100 MiB of 100 MiB (100 %), 12.5 MiB/s, 0.0s left",
         "convert ok, 8.0s",
     ]
+
+
+def test_a_reused_stage_is_told_as_such() -> None:
+    out = io.StringIO()
+    PlainLines(out)(StageEnded(stage=StageName.FIX, status=StageStatus.REUSED, seconds=61.0))
+    assert out.getvalue() == "fix reused, 1m01s in an earlier run\n"
 
 
 def test_the_end_of_a_disk_is_told_once() -> None:
@@ -112,7 +118,3 @@ def test_json_lines_are_one_object_each() -> None:
     assert [one["event"] for one in told] == kinds
     assert told[1]["done_bytes"] == MIB
     assert told[4] == {"event": "stage-ended", "stage": "fix", "status": "failed", "seconds": 1.235}
-
-
-def test_one_line_is_one_line() -> None:
-    assert one_line("a\tb\nc\x00") == r"a\tb\nc\x00"

@@ -148,6 +148,13 @@ def test_a_relative_configuration_file_counts_from_the_current_directory(tmp_pat
         ("nics: [00-50-56-0-0-1, 005056000001]\n", 1, 'two cards the MAC "00:50:56:00:00:01"', None),
         ("nics: ['0:0:0:0:0:1,name=a', '0:0:0:0:0:2,name=a']\n", 1, 'two cards the name "a"', None),
         ("stages: [fetch]\nqemu_test: true\n", 2, '"qemu_test" needs the stage "validate"', None),
+        (
+            "stages: validate\n",
+            1,
+            'the stage "validate" boots nothing without "qemu_test"',
+            'add "qemu_test", or leave "validate" out; `vmdk2kvm validate IMAGE` tests finished images.',
+        ),
+        ("stages: validate\nqemu_test: true\n", 1, 'the stage "validate" needs the stage "convert"', None),
     ],
 )
 def test_errors_name_file_and_line(text: str, line: int, part: str, hint: str | None) -> None:
@@ -157,6 +164,12 @@ def test_errors_name_file_and_line(text: str, line: int, part: str, hint: str | 
     assert error.message.startswith(f"{FILE}:{line}: ")
     assert hint is None or error.hint == hint
     assert error.exit_code == 2
+
+
+def test_all_stages_named_are_the_default() -> None:
+    """Nothing was picked, so the summary's "not tested" is all there is to say."""
+    named = "stages: [validate, convert, fix, inspect, flatten, fetch]\n"
+    assert set(from_text(named).settings.stages) == set(StageName)
 
 
 def test_a_bad_value_is_an_error_even_where_a_later_layer_would_win() -> None:

@@ -142,3 +142,4 @@ def test_a_circle_of_links_is_an_error() -> None:
     pending = PendingGuest(MemoryGuest({"/a": Link(target="b"), "/b": Link(target="a")}))
     with pytest.raises(GuestError):
         pending.read_bytes("/a")
+    assert pending.list_tree("/a") == ()

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from vmdk2kvm.formats.crypt_arguments import named_device, words
 
+BY_PATH = "/dev/disk/by-path/pci-0000:03:00.0-part3"
+
 
 @pytest.mark.parametrize(
     ("argument", "value", "name", "is_volume"),
@@ -13,7 +15,7 @@ from vmdk2kvm.formats.crypt_arguments import named_device, words
         ("cryptdevice", "/dev/sda3:cryptroot:allow-discards", "/dev/sda3", True),
         ("cryptdevice", "/dev/sda3", "/dev/sda3", True),
         ("cryptdevice", "UUID=1-2:root", "UUID=1-2", True),
-        ("cryptdevice", "/dev/disk/by-path/pci-0000:03:00.0-part3:x", "/dev/disk/by-path/pci-0000:03:00.0-part3", True),
+        ("cryptdevice", f"{BY_PATH}:x", BY_PATH, True),
         ("cryptkey", "/dev/sdb1:ext4:/key", "/dev/sdb1", False),
         ("cryptopts", "target=c,source=/dev/sda5,lvm=vg0-root", "/dev/sda5", True),
         ("cryptopts", "source=UUID=1", "UUID=1", True),

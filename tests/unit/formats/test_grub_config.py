@@ -106,6 +106,11 @@ def test_variables_that_menus_hand_to_kernels_are_arguments() -> None:
     assert splice(text, dict.fromkeys(spans, "U")) == text.replace("/dev/sda2", "U")
 
 
+def test_a_keyword_alone_between_kernel_and_initrd() -> None:
+    text = "linux /vmlinuz root=/dev/sda1\nif true\nthen\ninitrd /initrd.img\nfi\n"
+    assert [(each.image, each.has_initrd) for each in kernel_commands(text)] == [("/vmlinuz", True)]
+
+
 def test_a_variable_that_is_a_parameters_value_is_followed() -> None:
     text = "set rootpartition=/dev/sda2\nset other=/dev/sda3\nmenuentry Photon {\n linux /$photon_linux"
     text += ' root=$rootpartition resume="${swap}" $photon_cmdline\n initrd /$photon_initrd\n}\n'

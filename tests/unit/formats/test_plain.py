@@ -12,6 +12,7 @@ from vmdk2kvm.model.guest_os import DeviceNames, FileSystem, GuestOs, Initramfs,
 from vmdk2kvm.model.report import BootEvidence
 
 st.register_type_strategy(Path, st.text("abc/.", min_size=1).map(Path))
+st.register_type_strategy(float, st.floats(allow_nan=False))  # NaN equals nothing
 
 
 def through_json(kind, value):
@@ -22,7 +23,7 @@ def through_json(kind, value):
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_value_comes_back_as_it_was(kind, data):
-    value = data.draw(st.from_type(kind).filter(lambda one: one == one))  # NaN equals nothing
+    value = data.draw(st.from_type(kind))
     assert through_json(kind, value) == value
 
 

@@ -20,6 +20,9 @@ from vmdk2kvm.model.report import (
     BootEvidence,
     Report,
     RunStatus,
+    StageName,
+    StageResult,
+    StageStatus,
     Verdict,
 )
 
@@ -130,7 +133,25 @@ def test_a_boot_test_that_did_not_run_says_so() -> None:
     told = json.loads(report_json.render(empty))
     assert told["boot"]["verdict"] == "not-run"
     assert told["guest"] is None
-    assert "Boot: not tested." in report_md.render(empty)
+    assert "\n\nBoot: not tested.\n\n" in report_md.render(empty)
+
+
+def test_a_reused_stage_is_not_told_as_new() -> None:
+    stages = (
+        StageResult(name=StageName.FETCH, status=StageStatus.OK, seconds=2.0),
+        StageResult(name=StageName.FIX, status=StageStatus.REUSED, seconds=61.0),
+    )
+    text = report_md.render(Report(vm="web", status=RunStatus.OK, stages=stages))
+    assert "Took 2.0s." in text
+    assert "| fetch | ok | 2.0s |\n| fix | reused | 1m01s, in an earlier run |\n" in text
+
+
+def test_a_boot_that_could_not_be_tested_says_why_in_the_report() -> None:
+    boot = BootEvidence(
+        verdict=Verdict.NOT_RUN, firmware="uefi", bus="ahci", seconds=0.0, reason="no boot test for <arm>"
+    )
+    text = report_md.render(Report(vm="web", status=RunStatus.OK, stages=(), boot=boot))
+    assert "\n\nBoot: not tested: no boot test for \\<arm\\>.\n\n" in text
 
 
 def test_report_json_is_text_for_every_reader() -> None:
@@ -142,7 +163,9 @@ def test_report_json_is_text_for_every_reader() -> None:
 REPORT_MD = """\
 # web: failed
 
-Took 1m01s. 2 changes in the guest. Boot: failed.
+Took 1m01s. 2 changes in the guest.
+
+Boot: failed.
 
 ## Findings
 

@@ -15,6 +15,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "proc" / "net" / "unix").write_bytes(b"")
     monkeypatch.setattr(sockets, "PLACE", tmp_path / "tmp")
     monkeypatch.setattr(sockets, "PROC", tmp_path / "proc")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     return tmp_path / "tmp"
 
 
@@ -27,6 +28,24 @@ def left(place: Path, name: str = "libguestfsAbC123", *, mtime_s: float = 100.0)
 
 
 def test_a_killed_runs_folder_goes(place):
+    folder = left(place)
+    sweep_dead_sockets(99.0)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("uid", "in_runtime_dir"), [(0, False), (1000, True)])
+def test_only_root_keeps_its_sockets_in_tmp(place, tmp_path, monkeypatch, uid, in_runtime_dir):
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr(sockets.os, "geteuid", lambda: uid)
+    folders = left(place), left(runtime)
+    sweep_dead_sockets(99.0)
+    assert [folder.exists() for folder in folders] == [in_runtime_dir, not in_runtime_dir]
+
+
+def test_without_a_runtime_folder_a_users_sockets_are_in_tmp(place, monkeypatch):
+    monkeypatch.setattr(sockets.os, "geteuid", lambda: 1000)
     folder = left(place)
     sweep_dead_sockets(99.0)
     assert not folder.exists()

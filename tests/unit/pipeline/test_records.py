@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmdk2kvm.model.report import StageName
+from vmdk2kvm.formats import plain
+from vmdk2kvm.model.report import Finding, StageName, StageResult, StageStatus
 from vmdk2kvm.pipeline.records import (
     Record,
     drop_record,
     fingerprint,
     mark,
     read_record,
+    read_result,
     still_there,
     write_record,
 )
@@ -20,6 +22,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
+
+
+STAGE = StageResult(name=StageName.FIX, status=StageStatus.OK, seconds=1.5)
 
 
 def record(**changes):
@@ -32,6 +37,17 @@ def test_a_record_reads_back_as_it_was_written(tmp_path_factory, result):
     folder = tmp_path_factory.mktemp("records")
     write_record(folder, record(result=result))
     assert read_record(folder, StageName.CONVERT, "f" * 64) == record(result=result)
+
+
+def test_a_result_counts_while_it_fits_and_its_files_are_untouched(tmp_path):
+    image = tmp_path / "image"
+    image.write_bytes(b"1")
+    write_record(tmp_path, record(result=plain.write(STAGE), files=(mark(image),)))
+    wanted = (tmp_path, StageName.CONVERT, "f" * 64)
+    assert read_result(*wanted, StageResult) == STAGE
+    assert read_result(*wanted, Finding) is None
+    image.write_bytes(b"22")
+    assert read_result(*wanted, StageResult) is None
 
 
 def test_a_record_for_other_inputs_does_not_count(tmp_path):

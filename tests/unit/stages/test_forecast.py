@@ -4,16 +4,19 @@ import pytest
 
 from tests.initramfs_images import image
 from tests.memory_session import ESP, MemorySession, disk, partition
-from vmdk2kvm.guest.memory import Folder
+from vmdk2kvm.guest.memory import File, Folder
 from vmdk2kvm.model.report import Level
 from vmdk2kvm.stages import inspect
 from vmdk2kvm.stages.forecast import forecast
 
 ALL = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
 KERNEL = "6.1.0-13-amd64"
+PROGRAM = File(content=b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00", mode=0o755)
 FILES = {
-    "/etc/os-release": "ID=debian\n",
-    "/usr/bin/sh": b"",
+    "/etc/os-release": "ID=debian\nVERSION_ID=12\n",
+    "/bin/sh": PROGRAM,
+    "/usr/sbin/update-initramfs": PROGRAM,
+    "/usr/sbin/mkinitramfs": PROGRAM,
     "/etc/fstab": "UUID=u1 / ext4 defaults 0 1\n",
     "/boot/grub/grub.cfg": "linux /vmlinuz root=UUID=u1 ro\n",
     f"/boot/vmlinuz-{KERNEL}": b"MZ",
@@ -27,7 +30,7 @@ def findings(*without: str, **changed: bytes | str) -> dict[str, str]:
     """Ids with their messages; `changed` overrides FILES by path."""
     files = {path: node for path, node in FILES.items() if path not in without} | changed
     session = MemorySession([disk("/dev/sda", 0), partition("/dev/sda1", "ext4", "u1")], {"/dev/sda1": files})
-    found = inspect.run(session).findings
+    found = inspect.with_forecast(session, inspect.run(session)).findings
     assert all(each.remedy.endswith(".") and each.message.endswith(".") for each in found)
     return {each.id: each.message for each in found}
 
@@ -70,6 +73,7 @@ def test_stable_names_are_no_finding() -> None:
         ({f"/boot/initrd.img-{KERNEL}": b"garbage"}, "initramfs-without-virtio", "cannot be read"),
         ({f"/lib/modules/{KERNEL}/modules.dep": ""}, "kernel-without-virtio", '"virtio_blk"'),
         ({"/etc/os-release": "ID=photon\n"}, "unknown-distribution", '"photon"'),
+        ({"/etc/os-release": "ID=arch\nNAME=Arch\n"}, "not-booted-by-us", '"Arch"'),
     ],
 )
 def test_what_would_not_boot(changed: dict[str, bytes | str], id: str, said: str) -> None:
@@ -101,7 +105,8 @@ def test_the_fallback_loader(loader: str, expected: int) -> None:
         partition("/dev/sda2", "vfat", part_type=ESP),
     ]
     trees = {"/dev/sda1": {**FILES, "/boot/efi": Folder()}, "/dev/sda2": {f"/EFI/{loader}": b""}}
-    found = [each.id for each in inspect.run(MemorySession(devices, trees)).findings]
+    session = MemorySession(devices, trees)
+    found = [each.id for each in forecast(session, inspect.run(session).os)]
     assert found.count("uefi-without-fallback-loader") == expected
 
 

@@ -14,13 +14,13 @@ from vmdk2kvm.model.changes import RemoveFile
 from vmdk2kvm.model.guest_os import LINUX_FAMILIES, GuestOs
 from vmdk2kvm.model.report import Finding, Level
 
-_PATHS = ("/boot/grub/device.map", "/boot/grub2/device.map")
+DEVICE_MAPS = ("/boot/grub/device.map", "/boot/grub2/device.map")
 _INSTALL_DEVICE = "/etc/default/grub_installdevice"  # perl-Bootloader, "/etc/default/grub_installdevice"
 
 
 def _plan(guest: GuestReader, os: GuestOs) -> Planned:
     del os  # the file is stale whatever the system
-    for path in _PATHS:
+    for path in DEVICE_MAPS:
         file = read_guest_text(guest, path)
         if not isinstance(file, GuestText):
             yield from (file,) if file else ()

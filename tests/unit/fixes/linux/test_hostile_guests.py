@@ -216,6 +216,20 @@ def test_links_in_a_circle(path: str) -> None:
     assert (plan.changes, ids(plan)) == ((), ["file-left-unread"])
 
 
+@pytest.mark.parametrize("folder", ["/etc/default/grub.d", "/etc/initramfs-tools/conf.d"])
+def test_a_circle_of_links_leaves_the_files_beside_it_to_the_fixes(folder: str) -> None:
+    text = 'GRUB_CMDLINE_LINUX="root=/dev/sda1"\nRESUME=/dev/sda5\n'
+    circle = {f"{folder}/a.cfg": Link(target="b.cfg"), f"{folder}/b.cfg": Link(target=f"{folder}/a.cfg")}
+    beside = {f"{folder}/0.cfg": text, f"{folder}/c.cfg": text}
+    plan = engine.plan(ALL_FIXES, MemoryGuest({**beside, **circle}), system())
+    assert [each.change.path for each in plan.changes if isinstance(each.change, WriteFile)] == [*beside]
+    assert [each.message for each in plan.findings] == [
+        f'"{path}" in the guest was left as it is: '
+        f'"{path}" in the guest leads through more than 40 symbolic links.'
+        for path in circle
+    ]
+
+
 def test_a_folder_that_links_to_itself() -> None:
     guest = MemoryGuest({"/boot/grub": Link(target="/boot/grub")})
     plan = engine.plan([DEVICE_MAP_FIX], guest, system())
