@@ -62,7 +62,7 @@ def looked_into(session: OfflineGuest) -> set[str]:
     """INSPECT, plan and apply, in bounded time, with the appliance's own files as they were."""
     session.unmount_all()
     outside, started, before_bytes = of_the_appliance(session), time.monotonic(), _peak_bytes()
-    inspected = inspect.run(session)
+    inspected = inspect.with_forecast(session, inspect.run(session))
     plan = engine.plan(FIXES, session, inspected.os)
     before = path_list(session)
     engine.apply(plan, session, backup=True)

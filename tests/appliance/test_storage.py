@@ -69,7 +69,7 @@ def opened(folder: Path, *disks: int) -> Iterator[OfflineGuest]:
 
 def test_a_mirror_of_two_disks(folder: Path) -> None:
     with opened(folder, 0, 1) as session:
-        found = inspect.run(session)
+        found = inspect.with_forecast(session, inspect.run(session))
         os = found.os
         assert [(each.device, each.mountpoint) for each in os.mounts] == [
             ("/dev/md0", "/"),
@@ -95,7 +95,7 @@ def test_a_mirror_of_two_disks(folder: Path) -> None:
 
 def test_one_disk_of_a_mirror(folder: Path) -> None:
     with opened(folder, 0) as session:
-        found = inspect.run(session)
+        found = inspect.with_forecast(session, inspect.run(session))
         assert {each.mountpoint: each.device for each in found.os.mounts} == {
             "/": "/dev/md0",
             "/srv": "/dev/onraid/srv",

@@ -89,7 +89,7 @@ def seen_in_little_memory(guest: Mapping[str, Content]) -> Seen:
 
 def _seen(session: MemorySession) -> Seen:
     started = time.process_time()
-    inspected = inspect.run(session)
+    inspected = inspect.with_forecast(session, inspect.run(session))
     plan = engine.plan(FIXES, session, inspected.os)
     spent_s = time.process_time() - started
     assert spent_s < CPU_LIMIT_S, f"{spent_s:.1f} s"
