@@ -153,7 +153,7 @@ def _cards(choice: Choice) -> tuple[Card, ...]:
 
 
 _SHELL = "initramfs shell"
-_NO_LOADER = "no bootable device"
+_NO_LOADER = "UEFI shell"
 
 CHOICES = (
     Choice(
