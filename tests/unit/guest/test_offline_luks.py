@@ -110,11 +110,27 @@ def test_another_name_and_a_refusal(tmp_path: Path) -> None:
 
 def test_bytes_of_a_device(tmp_path: Path) -> None:
     appliance = Appliance()
+
+    def read(script: str) -> ShellResult:
+        appliance.scripts.append(script)
+        return ShellResult(status=0, output=b"header")
+
+    appliance.shell = read  # type: ignore[method-assign,assignment]
     assert guest(appliance, tmp_path).read_device("/dev/sda5", 4096, 12) == b"header"
     assert guest(appliance, tmp_path).read_device("/dev/sda5", 10, (2 << 20) + 5) == 3 * b"header"
-    assert appliance.calls == [
-        ("pread_device", "/dev/sdb5", 12, 4096),
-        ("pread_device", "/dev/sdb5", 1 << 20, 10),
-        ("pread_device", "/dev/sdb5", 1 << 20, 10 + (1 << 20)),
-        ("pread_device", "/dev/sdb5", 5, 10 + (2 << 20)),
+    assert [script.split()[1:] for script in appliance.scripts] == [
+        ["if=/dev/sdb5", "bs=64K", options, f"skip={skip}", f"count={count}", "status=none"]
+        for options in ["iflag=skip_bytes,count_bytes"]
+        for skip, count in [(4096, 12), (10, 1 << 20), (10 + (1 << 20), 1 << 20), (10 + (2 << 20), 5)]
     ]
+
+
+def test_a_device_that_cannot_be_read(tmp_path: Path) -> None:
+    appliance = Appliance()
+
+    def fail(script: str) -> ShellResult:
+        return ShellResult(status=1, output=b"dd: Input/output error\n")
+
+    appliance.shell = fail  # type: ignore[method-assign,assignment]
+    with pytest.raises(GuestError, match="Input/output error"):
+        guest(appliance, tmp_path).read_device("/dev/sda5", 0, 1)
