@@ -59,10 +59,12 @@ def read_device(appliance: Appliance, inner: str, offset: int, size_bytes: int) 
 
 
 def _read_piece(appliance: Appliance, inner: str, start: int, size_bytes: int) -> bytes:
-    """Not by libguestfs' own call, which takes "/dev/sda" for the first disk, whatever the kernel calls it."""
+    """Not by libguestfs' own call: "/dev/sda" is the first disk to it, whatever the kernel calls that."""
     counted = f"bs=64K iflag=skip_bytes,count_bytes skip={start} count={size_bytes} status=none"
     read = appliance.shell(f"dd if={shlex.quote(inner)} {counted}")
     if read.status != 0:
+        if "cannot skip" in read.text:  # behind the end
+            return b""
         raise GuestError(
             f'"{visible(inner)}" in the appliance cannot be read: {visible(read.text.strip())}',
             hint="check the disk on the source machine; the log holds what happened before.",

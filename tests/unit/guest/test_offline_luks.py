@@ -134,3 +134,13 @@ def test_a_device_that_cannot_be_read(tmp_path: Path) -> None:
     appliance.shell = fail  # type: ignore[method-assign,assignment]
     with pytest.raises(GuestError, match="Input/output error"):
         guest(appliance, tmp_path).read_device("/dev/sda5", 0, 1)
+
+
+def test_behind_the_end_of_a_device_there_is_nothing(tmp_path: Path) -> None:
+    appliance = Appliance()
+
+    def fail(script: str) -> ShellResult:
+        return ShellResult(status=1, output=b"dd: '/dev/sdb5': cannot skip: Invalid argument\n")
+
+    appliance.shell = fail  # type: ignore[method-assign,assignment]
+    assert guest(appliance, tmp_path).read_device("/dev/sda5", 1 << 40, 1) == b""
